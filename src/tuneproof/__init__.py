@@ -1,0 +1,76 @@
+"""Tuneproof: a file and a pretrained model go in, a fine-tuned model comes out, with the proof of what was done.
+
+    import tuneproof as tp
+    run = tp.tune("reviews.csv")
+    run.predict(["arrived broken"]); run.scores; run.report
+
+Direction of imports, each line only from the lines above it (a test holds this)::
+
+    0  errors  records                                        standard library only
+    1  config  run  device  memory  optional  sources  stats
+    2  modalities   methods
+    3  tasks
+    4  predict   describe
+    5  choose | prepare | decide | train | evaluate | deploy | monitor | engines      never each other
+    6  pipeline
+    7  cli   web
+
+This module is imported by all of them, so it imports nothing before it is asked to.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tuneproof.tuned import Tuned
+
+__all__ = ["open", "plan", "resume", "tune"]
+
+
+def tune(
+    file: str | Path, *, runs: str | Path = "runs", config: str | Path | None = None, **options: Any
+) -> Tuned:
+    """Tunes a model on ``file`` and returns the finished run.
+
+    ``options`` are those of the configuration with ``_`` for the dot: ``train_lr=1e-4``, ``data_test="test.csv"``.
+    Raises the classes of ``tuneproof.errors``.
+    """
+    from tuneproof.config import load
+    from tuneproof.pipeline import Quiet
+    from tuneproof.pipeline import tune as run_all
+    from tuneproof.tuned import Tuned
+
+    return Tuned(run_all(str(file), load(config, _dotted(options)), runs=Path(runs), view=Quiet()))
+
+
+def plan(file: str | Path, *, config: str | Path | None = None, **options: Any) -> dict[str, Any]:
+    """What ``tune`` would do with ``file`` and why, with its measured cost; nothing is trained."""
+    from tuneproof.config import load
+    from tuneproof.pipeline import Quiet
+    from tuneproof.pipeline import plan as only_plan
+
+    return only_plan(str(file), load(config, _dotted(options)), view=Quiet())
+
+
+def resume(run: str | Path) -> Tuned:
+    """Continues a run where it stopped."""
+    from tuneproof.pipeline import Quiet
+    from tuneproof.pipeline import resume as go_on
+    from tuneproof.tuned import Tuned
+
+    return Tuned(go_on(run, view=Quiet()))
+
+
+def open(run: str | Path) -> Tuned:
+    """A finished run; RunError when there is none at that path."""
+    from tuneproof.run import Run
+    from tuneproof.tuned import Tuned
+
+    return Tuned(Run.open(run))
+
+
+def _dotted(options: dict[str, Any]) -> dict[str, Any]:
+    """``train_lr`` -> ``train.lr``: the first underscore is the dot."""
+    return {name.replace("_", ".", 1): value for name, value in options.items()}

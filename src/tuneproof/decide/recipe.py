@@ -1,0 +1,178 @@
+"""Rules: what is undecided becomes a value with a reason; an option that would have no effect is refused.
+
+    decided = decide(config, answer, facts, rows, machine(), bf16_gain=4.9)
+    decided.settings["train.lr"]          # Setting(0.0002, "full tuning of a small encoder (width 384)", "rule")
+
+The rules stand in the order in which they build on each other. Nothing is measured here: see cost.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tuneproof.config import Config
+from tuneproof.device import Machine
+from tuneproof.errors import ConfigError, ModelError
+from tuneproof.methods import METHODS, method
+from tuneproof.records import ModelFacts, Setting
+from tuneproof.tasks import TASKS, Answer
+
+SMALL = 50_000_000  # parameters below which full tuning and fp32 scoring cost little
+VALIDATION_SHARE = 0.1  # of the time of training that validation may take
+VALIDATIONS = 8  # in a run
+FORWARD = 1 / 3  # of a training step that a forward pass takes
+MICRO_TOKENS = 8192  # of one micro-batch: its activations stay within about 2 GiB for a model of SMALL size
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A configuration without a None that matters, and for every option why it has its value."""
+
+    config: Config
+    settings: Mapping[str, Setting]
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the rules may look at."""
+
+    answer: Answer
+    facts: ModelFacts
+    train_rows: int
+    longest: int  # tokens of the longest training row
+    machine: Machine
+    bf16_gain: float
+
+
+def decide(config: Config, situation: Situation, given: Mapping[str, Setting]) -> Decided:
+    """Fills in what is None; ``given`` holds values of ``config`` that were decided before, with their reasons.
+
+    ConfigError for an option that somebody set and nothing would read.
+    """
+    settings = {
+        name: given.get(name, Setting(config.get(name), "you asked for it", "you")) for name in sorted(config.asked)
+    }
+    for rule in (_method, _precision, _training, _rates, _pace, _validation):
+        for name, (value, reason) in rule(config, situation).items():
+            if config.get(name) is None:
+                settings[name] = Setting(value, reason, "rule")
+                config = config.replace({name: value})
+    check_effects(settings, config, situation.answer)
+    for name, value in config.items():
+        if name not in settings and value is not None and not _idle(name, config, situation.answer):
+            settings[name] = Setting(value, "the default", "default")
+    return Decided(config, settings)
+
+
+def check_model(config: Config, facts: ModelFacts, answer: Answer) -> None:
+    """ModelError for a model of the wrong kind, ConfigError for a limit beyond what it can read."""
+    if facts.kind not in answer.kinds:
+        raise ModelError(
+            f'"{facts.name}" is a model of the kind {facts.kind}; this task needs {" or ".join(answer.kinds)}.',
+            "See which models fit: tuneproof models list",
+        )
+    if config.model.max_length > facts.context:
+        raise ConfigError(f"model.max_length={config.model.max_length}, but {facts.name} reads {facts.context} tokens.")
+
+
+def length_limit(facts: ModelFacts, answer: Answer) -> tuple[int, str]:
+    """Tokens per row at most, with the reason."""
+    if facts.context <= answer.length_limit:
+        return facts.context, f"as many as {facts.name} can read"
+    return answer.length_limit, f"{facts.name} could read {facts.context:,}; longer rows cost more than they teach"
+
+
+Values = dict[str, tuple[Any, str]]
+
+
+def _method(config: Config, at: Situation) -> Values:
+    size = f"{at.facts.parameters / 1e6:.0f}M parameters"
+    if at.facts.parameters <= SMALL:
+        found = ("full", f"{size} train quickly as a whole, and full tuning reaches furthest")
+    else:
+        found = ("lora", f"{size}: adapters need a fraction of the memory and forget less")
+    chosen = config.method.name or found[0]
+    return {"method.name": found, **method(chosen).settings(config, at.facts.layers)}
+
+
+def _precision(config: Config, at: Situation) -> Values:
+    gain = f"a bf16 matrix product is {at.bf16_gain:.1f} times as fast as an fp32 one here"
+    training = "bf16" if at.bf16_gain >= 1.5 else "fp32"
+    if at.facts.parameters <= SMALL:
+        scoring = ("fp32", f"{at.facts.parameters / 1e6:.0f}M parameters are scored quickly in full precision")
+    else:
+        scoring = (config.model.precision or training, "as in training: full precision would take most of the run")
+    return {"model.precision": (training, gain), "evaluate.precision": scoring}
+
+
+def _training(config: Config, at: Situation) -> Values:
+    micro = max(1, MICRO_TOKENS // max(1, at.longest))
+    rows = config.train.batch_size or at.answer.recipe["train.batch_size"][0]
+    parts = -(-rows // micro)
+    why = "one: a step fits" if parts == 1 else f"{parts}: the longest rows have {at.longest:,} tokens"
+    return {
+        **at.answer.recipe,
+        "train.accumulate": (parts, f"micro-batches of at most {MICRO_TOKENS:,} tokens; {why}"),
+        "train.threads": (at.machine.cores, "all cores that this process may use"),
+    }
+
+
+def _rates(config: Config, at: Situation) -> Values:
+    base, reason = at.answer.learning_rate(at.facts.width)
+    factor = METHODS[config.method.name].lr_factor
+    if factor != 1:
+        reason = f"{factor:g} times the {base:g} for {reason}: fewer weights train"
+    head = 10 / factor
+    return {
+        "train.lr": (base * factor, reason),
+        "train.head_lr_factor": (max(1.0, head), "a new head starts from nothing; what was pretrained moves little"),
+    }
+
+
+def _pace(config: Config, at: Situation) -> Values:
+    steps = total_steps(config, at.train_rows)
+    every = max(1, steps // VALIDATIONS)
+    return {
+        "train.validate_every": (every, f"{VALIDATIONS} times in {steps:,} steps"),
+        "train.log_every": (max(1, min(10, steps // 40)), "often enough to draw the curve"),
+    }
+
+
+def _validation(config: Config, at: Situation) -> Values:
+    steps = total_steps(config, at.train_rows)
+    trained = steps * config.train.batch_size
+    times = max(1, steps // config.train.validate_every)
+    rows = max(32, int(VALIDATION_SHARE * trained / FORWARD / times))
+    return {
+        "evaluate.validation_rows": (rows, f"at most: {times} validations in a tenth of the time of training"),
+    }
+
+
+def total_steps(config: Config, rows: int) -> int:
+    """Updates of the weights in the whole run."""
+    per_epoch = -(-rows // config.train.batch_size)
+    return max(1, round(config.train.epochs * per_epoch))
+
+
+def check_effects(settings: Mapping[str, Setting], config: Config, answer: Answer) -> None:
+    """ConfigError for an option that somebody set and nothing would read."""
+    for name, setting in settings.items():
+        if setting.by == "you" and _idle(name, config, answer):
+            reader = name.split(".")[0]
+            what = f"the method is {config.method.name}" if reader in _sections() else "this task does not read it"
+            raise ConfigError(f"{name} would have no effect: {what}.", "Leave it out.")
+
+
+def _idle(name: str, config: Config, answer: Answer) -> bool:
+    """Whether nothing reads the option: another method's section, or an option of other tasks."""
+    section = name.split(".")[0]
+    if section in _sections():
+        return section != METHODS[config.method.name].section
+    others = frozenset().union(*(task.answer.options for task in TASKS.values())) - answer.options
+    return name in others
+
+
+def _sections() -> set[str]:
+    return {kind.section for kind in METHODS.values() if kind.section}

@@ -1,0 +1,108 @@
+"""The simple things that tuning has to beat, always run. BASELINES is the table.
+
+    name, predictions = BASELINES["majority"](subject)
+
+Each takes the same rows and gives one prediction per test row, in order. Adding one is a function and a row.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import Module
+
+from tuneproof.device import arithmetic
+from tuneproof.modalities import Example
+from tuneproof.predict import BATCH_TOKENS, Predictor, by_length, predict_examples
+from tuneproof.records import Prediction
+
+LINEAR_ROWS = 20_000  # training rows that the linear head sees at most: more changes little and costs minutes
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a baseline may look at: training rows with their labels, test rows, and the pretrained model."""
+
+    base: Predictor
+    train: Sequence[Example]
+    test: Sequence[Example]
+    labels: tuple[str, ...]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A row of the table."""
+
+    title: str
+    what: str
+    predict: Callable[[Rows], list[Prediction]]
+
+
+def majority(rows: Rows) -> list[Prediction]:
+    """Always the label that is most frequent in training; its probabilities are the training shares."""
+    counts = Counter(example.label for example in rows.train)
+    top = min(counts, key=lambda label: (-counts[label], label or 0))
+    shares = np.array([counts[index] for index in range(len(rows.labels))], dtype=np.float64)
+    logs = np.log(np.maximum(shares, 0.5) / shares.sum())
+    return [_prediction(rows.labels, int(top or 0), example.label, logs) for example in rows.test]
+
+
+def frozen_linear(rows: Rows) -> list[Prediction]:
+    """Logistic regression on the mean of the untouched model's last states: what the model knew already."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    chosen = np.random.default_rng(rows.seed).permutation(len(rows.train))[:LINEAR_ROWS]
+    train = [rows.train[index] for index in chosen]
+    head = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300, tol=1e-3))
+    head.fit(embed(rows.base, train), [example.label for example in train])
+    logs = np.full((len(rows.test), len(rows.labels)), np.log(1e-9))
+    logs[:, head.classes_] = head.predict_log_proba(embed(rows.base, rows.test))
+    return [
+        _prediction(rows.labels, int(line.argmax()), example.label, line)
+        for line, example in zip(logs, rows.test, strict=True)
+    ]
+
+
+def embed(base: Predictor, examples: Sequence[Example]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """(rows, width): the mean over tokens of the model's last hidden states, fp32."""
+    model: Module = base.model.base_model  # type: ignore[assignment]
+    found = np.empty((len(examples), base.model.config.hidden_size), dtype=np.float32)  # type: ignore[union-attr]
+    with torch.inference_mode(), arithmetic(base.config.evaluate.precision):
+        for indices in by_length([len(example) for example in examples], BATCH_TOKENS):
+            batch = base.encoder.collate([examples[index] for index in indices])
+            states = model(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state.float()  # (B, T, width)
+            weight = batch.mask[..., None].float()
+            found[indices] = ((states * weight).sum(1) / weight.sum(1)).numpy()
+    return found
+
+
+def untuned(rows: Rows) -> list[Prediction]:
+    """The pretrained model as it came, with the same template."""
+    return predict_examples(
+        rows.base.model, rows.base.answer, rows.base.encoder, rows.test, rows.base.config.evaluate.precision
+    )
+
+
+def _prediction(labels: tuple[str, ...], value: int, truth: int | None, logs: Any) -> Prediction:
+    assert truth is not None
+    top = np.argsort(-logs)[:20]
+    probabilities = {labels[index]: float(np.exp(logs[index])) for index in top}
+    scores = {"nll": -float(logs[truth]), "correct": float(value == truth)}
+    return Prediction(labels[value], labels[truth], probabilities[labels[value]], probabilities, scores)
+
+
+BASELINES: dict[str, Baseline] = {
+    "majority": Baseline("always the most frequent label", "no model at all", majority),
+    "frozen-linear": Baseline(
+        "linear head on the untouched model", "logistic regression on the pretrained model's sentence vectors", frozen_linear
+    ),
+    "untuned": Baseline("the untuned model", "the pretrained model as it came", untuned),
+}

@@ -1,0 +1,94 @@
+"""The model card and the lines that open the model without tuneproof.
+
+    write_card(run, report)          # model/README.md
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tuneproof.config import Config
+from tuneproof.methods import METHODS
+from tuneproof.run import Run
+from tuneproof.tasks import Answer, task
+
+
+def usage(run: Run, config: Config, answer: Answer, labels: int, base: str) -> str:
+    """Python that opens ``model/`` with transformers (and peft) alone."""
+    folder = str(run.model)
+    size = f", num_labels={labels}" if labels else ""
+    if not METHODS[config.method.name].wrapped:
+        return (
+            f"from transformers import AutoTokenizer, {answer.auto}\n\n"
+            f'tokenizer = AutoTokenizer.from_pretrained("{folder}")\n'
+            f'model = {answer.auto}.from_pretrained("{folder}")\n'
+        )
+    return (
+        "from peft import PeftModel\n"
+        f"from transformers import AutoTokenizer, {answer.auto}\n\n"
+        f'tokenizer = AutoTokenizer.from_pretrained("{folder}")\n'
+        f'base = {answer.auto}.from_pretrained("{base}"{size}, dtype="float32")\n'
+        f'model = PeftModel.from_pretrained(base, "{folder}")\n'
+    )
+
+
+def write_card(run: Run, report: dict[str, Any]) -> Path:
+    """Data, method, scores with intervals, limits and licences, as Markdown with the hub's front matter."""
+    about, plan = report["run"], run.plan
+    this = task(about["task"])
+    systems = "\n".join(_row(system, report["scores"]["primary"]) for system in report["scores"]["systems"])
+    dropped = sum(drop["rows"] for drop in report["ledger"]["dropped"])
+    rows = ", ".join(f"{n:,} {name}" for name, n in report["ledger"]["used"].items())
+    code = usage(run, run.config, this.answer, len(run.schema.labels), plan["model"]["path"])
+    settings = "\n".join(f"| {s['name']} | {s['value']} | {s['reason']} |" for s in report["plan"])
+    text = f"""---
+library_name: {"peft" if METHODS[about["method"]].wrapped else "transformers"}
+base_model: {about["model"]}
+license: {about["model_licence"]}
+tags: [tuneproof, {about["task"]}]
+---
+# {run.id}
+
+{report["headline"]}
+
+Tuned from `{about["model"]}` (revision {plan["model"]["revision"]}, {about["model_licence"]}) by {about["method"]}
+tuning for {about["task"]}, with seed {about["seed"]}.
+
+## Use
+
+```python
+{code}```
+
+## Scores on {report["scores"]["n"]:,} test rows
+
+| | {report["scores"]["primary"]} | 95% interval |
+|---|---|---|
+{systems}
+
+{report["scores"]["power"]}.
+
+## Data
+
+`{report["data"]["file"]}`, version `{report["data"]["data_id"][:16]}`: {rows} rows used, {dropped:,} dropped by named reason.
+
+## Settings
+
+| option | value | reason |
+|---|---|---|
+{settings}
+
+## Limits
+
+{chr(10).join("- " + limit for limit in report["limits"])}
+"""
+    run.write_text("model/README.md", text)
+    return run.model / "README.md"
+
+
+def _row(system: dict[str, Any], primary: str) -> str:
+    low, high = system["interval"]
+    value = system["values"][primary]
+    shown = "-" if value is None else f"{value:.4f}"
+    bounds = "-" if low is None or high is None else f"{low:.4f} to {high:.4f}"
+    return f"| {system['name']} | {shown} | {bounds} |"

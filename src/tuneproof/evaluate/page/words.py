@@ -1,0 +1,70 @@
+"""The terms of the field in plain words: what a metric is called, what it means, whether it is a share.
+
+    METRICS["macro_f1"].name      # "macro F1"
+    TERMS["validation"]           # "rows kept aside during training ..."
+
+``metric_help`` of a report wins over the meaning given here. A name that is not listed is shown as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """``share``: a fraction between 0 and 1 that is written as percent."""
+
+    name: str
+    meaning: str
+    share: bool = False
+
+
+METRICS = {
+    "accuracy": Metric("accuracy", "Share of the rows that were answered rightly.", True),
+    "macro_f1": Metric(
+        "macro F1",
+        "F1 (balance of precision and recall), averaged so that a rare class counts as much as a common one.",
+        True,
+    ),
+    "weighted_f1": Metric("weighted F1", "F1 averaged over the classes, each with the weight of its rows.", True),
+    "micro_f1": Metric("micro F1", "F1 over all single decisions together.", True),
+    "f1": Metric("F1", "Balance of precision and recall: high only when both are high.", True),
+    "precision": Metric("precision", "Of the rows that were given this label, the share that truly has it.", True),
+    "recall": Metric("recall", "Of the rows that truly have this label, the share that was found.", True),
+    "exact_match": Metric("exact match", "Share of the answers that are equal to the reference.", True),
+    "token_f1": Metric("token F1", "Overlap of the words of the answer with those of the reference.", True),
+    "mcc": Metric("MCC", "Correlation of prediction and truth: 1 is perfect, 0 is guessing."),
+    "nll": Metric("log loss", "How little probability the truth was given. Lower is better; sure mistakes cost most."),
+    "brier": Metric("Brier score", "Squared error of the probabilities. Lower is better."),
+    "ece": Metric(
+        "calibration error", "How far the stated confidence lies from the share that was right. Lower is better.", True
+    ),
+    "loss": Metric(
+        "loss per answer token", "How surprised the model is by the reference answer, per token. Lower is better."
+    ),
+    "perplexity": Metric(
+        "perplexity", "The loss in another unit: between how many tokens the model wavers. Lower is better."
+    ),
+}
+METRICS["loss_per_answer_token"] = METRICS["answer_loss"] = METRICS["loss"]
+
+TERMS = {
+    "baseline": "A simpler answer to the same task. If tuning does not beat it, tuning was not worth it.",
+    "95% interval": "With another test file of the same size and kind, the figure would lie in a range like this 19 times in 20.",
+    "p": "How often a difference this large would show up by chance alone if there were none. Small means: hardly chance.",
+    "points": "Percentage points: from 92% to 93% is a gain of 1 point.",
+    "training rows": "The rows the model learned from.",
+    "validation rows": "Rows kept aside while training, to see when to stop. The model does not learn from them.",
+    "test rows": "Rows that neither the model nor any decision has seen. Only these count in the scores.",
+    "token": "The pieces of words that the model reads; a short word is one token, a long one several.",
+    "loss": "How far the model is from the right answers. Training makes it smaller.",
+    "carry loss": "The tokens that the model learns to produce. The others it only reads.",
+    "step": "One small correction of the model, made after looking at a handful of rows.",
+    "confidence": "The probability that the model itself gives to its answer.",
+    "parameters": "The numbers inside the model. Training changes some or all of them.",
+    "seed": "The number that fixes every random choice, so that the run can be repeated exactly.",
+    "right": "The answer is equal to the label in the file.",
+    "median": "Half of the rows are shorter, half are longer.",
+    "95th percentile": "95 of 100 rows are at most this long.",
+}

@@ -1,0 +1,259 @@
+"""The report: what the page shows and what a program reads, made from records and artifacts of the run.
+
+    report = build_report(run, config, schema, outcome, answer)        # plain JSON
+
+The sentences of the headline are written here, the page only draws them.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from tuneproof.config import Config, describe
+from tuneproof.device import machine
+from tuneproof.evaluate.card import usage
+from tuneproof.records import Prediction, Schema
+from tuneproof.run import Run
+from tuneproof.stats.power import power_line, power_line_mean
+from tuneproof.stats.verdicts import verdict
+from tuneproof.tasks import Answer, metrics, task
+
+if TYPE_CHECKING:
+    from tuneproof.evaluate.score import Outcome, System
+
+HELP = {
+    "accuracy": "share of rows answered rightly",
+    "macro_f1": "F1 (mean of precision and recall) averaged over the labels, so that rare ones count as much",
+    "nll": "how surprised the model is by the right label, in nats: 0 is certain and right",
+    "loss_per_token": "how surprised the model is by each token of the reference answer, in nats; lower is better",
+    "perplexity": "exp of the loss: among how many equally likely tokens it hesitates",
+    "next_token_accuracy": "share of the reference answer's tokens that the model puts first",
+}
+
+
+def build_report(run: Run, config: Config, schema: Schema, outcome: Outcome, answer: Answer) -> dict[str, Any]:
+    """JSON as docs/evaluate.md describes it."""
+    plan, asked, ledger = run.plan, run.asked, run.ledger
+    tokens = run.read_json("data/tokens.json")
+    scores = _scores(outcome, answer)
+    said, word = headline(outcome, answer, plan["model"]["name"])
+    return {
+        "headline": said,
+        "verdict": word,
+        "run": {
+            "id": run.id,
+            "created": asked["created"],
+            "task": schema.task,
+            "model": plan["model"]["name"],
+            "model_licence": plan["model"]["licence"],
+            "method": config.method.name,
+            "seed": config.train.seed,
+            "command": asked["command"],
+            "tuneproof": version("tuneproof"),
+            "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
+            "machine": machine().describe(),
+        },
+        "data": {
+            "file": asked["file"],
+            "test_file": asked["config"].get("data", {}).get("test"),
+            "rows_in": dict(ledger.rows_in),
+            "reasons": list(schema.reasons),
+            "fields": dict(schema.fields),
+            "group": schema.group,
+            "labels": _label_counts(run, schema),
+            "data_id": run.manifest["data_id"],
+        },
+        "ledger": run.read_json("data/ledger.json"),
+        "tokens": tokens["splits"],
+        "training_view": tokens["view"],
+        "plan": [{"name": name, **setting, "help": describe(name)} for name, setting in plan["settings"].items()],
+        "curves": _curves(run, answer, plan["cost"]["steps"]),
+        "scores": scores,
+        "classes": _classes(outcome.systems[0].predictions) if schema.labels else [],
+        "confusions": _confusions(outcome.systems[0].predictions) if schema.labels else [],
+        "rows": _rows(outcome),
+        "answers": list(outcome.answers),
+        "cost": _cost(run, outcome, plan),
+        "use": _use(run, schema, plan, config),
+        "limits": _limits(outcome, ledger.used["test"]),
+    }
+
+
+def headline(outcome: Outcome, answer: Answer, model: str) -> tuple[str, str]:
+    """One sentence, and "better", "inconclusive" or "worse" against the strongest baseline."""
+    tuned, *baselines = outcome.systems
+    sign = 1 if answer.higher_is_better else -1
+    best = max(baselines, key=lambda system: sign * (system.scores.main or 0.0))
+    assert best.difference is not None and tuned.scores.main is not None and best.scores.main is not None
+    word = verdict(best.difference, higher_is_better=answer.higher_is_better)
+    n = f"{tuned.scores.n:,} test rows"
+    if answer.primary == "accuracy":
+        said = f"The tuned {model} answers {tuned.scores.main:.1%} of {n} rightly; {best.name} {best.scores.main:.1%}"
+        gap = _points(best.difference.value, best.difference.low, best.difference.high)
+    else:
+        fall = 1 - tuned.scores.main / best.scores.main
+        said = (
+            f"On {n} the tuned {model} has a loss of {tuned.scores.main:.3f} per answer token, "
+            f"{best.name} {best.scores.main:.3f} ({abs(fall):.0%} {'less' if fall > 0 else 'more'})"
+        )
+        gap = _nats(best.difference.value, best.difference.low, best.difference.high)
+    end = {
+        "better": f"a gain of {gap}.",
+        "worse": f"that is worse, by {gap}: not worth deploying.",
+        "inconclusive": f"a difference of {gap} that this test set cannot tell from chance: not worth deploying yet.",
+    }[word]
+    return f"{said}: {end}", word
+
+
+def _points(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None or low is None or high is None:
+        return "an unknown size"
+    if value < 0:
+        value, low, high = -value, -high, -low
+    return f"{100 * value:.1f} points (95% interval {100 * low:.1f} to {100 * high:.1f})"
+
+
+def _nats(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None or low is None or high is None:
+        return "an unknown size"
+    value, low, high = -value, -high, -low
+    if value < 0:
+        value, low, high = -value, -high, -low
+    return f"{value:.2f} nats in the mean over rows (95% interval {low:.2f} to {high:.2f})"
+
+
+def _scores(outcome: Outcome, answer: Answer) -> dict[str, Any]:
+    tuned = outcome.systems[0]
+    strongest = outcome.systems[-1].difference
+    assert strongest is not None
+    if answer.primary == "accuracy":
+        power = power_line(strongest.n, strongest.disagreement)
+    else:
+        sd = (strongest.error or 0.0) * strongest.n**0.5
+        power = power_line_mean(strongest.n, sd, "nats")
+    return {
+        "primary": tuned.scores.primary,
+        "higher_is_better": answer.higher_is_better,
+        "n": tuned.scores.n,
+        "percent": answer.primary == "accuracy",
+        "systems": [_system(system) for system in outcome.systems],
+        "metric_help": {name: HELP[name] for name in tuned.scores.values if name in HELP},
+        "power": power,
+        "notes": list(tuned.scores.notes),
+    }
+
+
+def _system(system: System) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": system.name,
+        "what": system.what,
+        "kind": system.kind,
+        "values": dict(system.scores.values),
+        "interval": [system.interval.low, system.interval.high],
+    }
+    if system.difference is not None:
+        d = system.difference
+        found["difference"] = {"value": d.value, "low": d.low, "high": d.high, "p": d.p, "n": d.n, "method": d.method}
+    return found
+
+
+def _label_counts(run: Run, schema: Schema) -> dict[str, dict[str, int]]:
+    if not schema.labels:
+        return {}
+    counts = {name: Counter(table.columns["label"]) for name, table in run.splits.items()}
+    return {label: {name: counts[name][label] for name in counts} for label in schema.labels}
+
+
+def _curves(run: Run, answer: Answer, steps: int) -> dict[str, Any]:
+    records = run.metrics()
+    checks = [(r["step"], r["validation"][answer.primary]) for r in records if "validation" in r]
+    known = [(step, value) for step, value in checks if value is not None]
+    best = (max if answer.higher_is_better else min)(known, key=lambda point: point[1])[0] if known else None
+    return {
+        "loss_name": f"loss per {answer.unit}",
+        "train": [[r["step"], r["loss"]] for r in records if "loss" in r],
+        "validation_name": answer.primary,
+        "validation": [list(point) for point in known],
+        "best_step": best,
+        "steps": steps,
+        "last_step": records[-1]["step"] if records else 0,
+    }
+
+
+def _classes(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    truths, values = [p.truth for p in predictions], [p.value for p in predictions]
+    return [
+        {"label": c.label, "n": c.support, "precision": c.precision, "recall": c.recall, "f1": c.f1}
+        for c in metrics.per_class(truths, values)
+    ]
+
+
+def _confusions(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    """The 50 most frequent mistakes."""
+    pairs = Counter((p.truth, p.value) for p in predictions if p.truth != p.value)
+    return [{"truth": truth, "predicted": value, "n": n} for (truth, value), n in pairs.most_common(50)]
+
+
+def _rows(outcome: Outcome, count: int = 10) -> dict[str, list[dict[str, Any]]]:
+    """The rows with the smallest and the largest loss."""
+    from tuneproof.evaluate.score import items
+
+    tuned, last = outcome.systems[0], outcome.systems[-1]
+    losses = [p.scores["nll"] / p.scores.get("tokens", 1.0) for p in tuned.predictions]
+    order = sorted(range(len(losses)), key=lambda index: losses[index])
+
+    def shown(index: int) -> dict[str, Any]:
+        p, row = tuned.predictions[index], outcome.table.row(index)
+        common = {"line": outcome.table.lines[index], "source": outcome.table.source, "loss": losses[index]}
+        if "messages" in row:
+            asked = [m["content"] for m in row["messages"] if m["role"] == "user"]
+            said = [m["content"] for m in row["messages"] if m["role"] == "assistant"]
+            return {**common, "text": asked[0] if asked else "", "truth": said[-1], "base_loss": items(last.predictions)[index]}
+        return {**common, "text": row["text"], "truth": p.truth, "predicted": p.value, "confidence": p.confidence}
+
+    worst = [index for index in reversed(order) if index not in order[:count]][:count]
+    return {"best": [shown(index) for index in order[:count]], "worst": [shown(index) for index in worst]}
+
+
+def _cost(run: Run, outcome: Outcome, plan: Mapping[str, Any]) -> dict[str, Any]:
+    records = run.metrics()
+    last = records[-1] if records else {}
+    seconds = dict(run.asked.get("seconds", {}))
+    trained = seconds.get("train") or last.get("seconds") or 0.0
+    steps = plan["cost"]["steps"]
+    stopped = last.get("step", steps) < steps
+    return {
+        "seconds": {**seconds, "evaluate": round(outcome.seconds, 1)},
+        "peak_memory_mib": round(max(outcome.peak_bytes, run.asked.get("peak_bytes", 0)) / 2**20),
+        "trained_parameters": plan["cost"]["trained_parameters"],
+        "all_parameters": plan["cost"]["all_parameters"],
+        "rows_per_second": round(last.get("rows", 0) / trained, 1) if trained else None,
+        "tokens_per_second": round(last.get("tokens", 0) / trained) if trained else None,
+        "early_stop": f"stopped at step {last['step']:,} of {steps:,}: no better for a while" if stopped else "",
+    }
+
+
+def _use(run: Run, schema: Schema, plan: Mapping[str, Any], config: Config) -> list[dict[str, str]]:
+    where = shlex.quote(str(run.path))
+    lines = [{"title": "On the command line", "code": f"tuneproof predict {where} --input rows.csv"}]
+    if not schema.labels:
+        lines = [{"title": "Talk to it", "code": f"tuneproof chat {where}"}, *lines]
+    lines.append(
+        {"title": "In Python", "code": f'import tuneproof as tp\nrun = tp.open("{run.path}")\nrun.predict(["..."])'}
+    )
+    code = usage(run, config, task(schema.task).answer, len(schema.labels), plan["model"]["path"])
+    lines.append({"title": "Without tuneproof", "code": code})
+    return lines
+
+
+def _limits(outcome: Outcome, test_rows: int) -> list[str]:
+    scored = len(outcome.table)
+    limits = ["Training noise was not measured: this is one seed."]
+    if scored < test_rows:
+        limits.append(f"{scored:,} of {test_rows:,} test rows were scored, chosen by hash, to keep within the time given.")
+    limits.append("Forgetting of what the model knew before is not measured yet.")
+    return limits

@@ -1,0 +1,180 @@
+"""The ONE chat renderer: training, evaluation and generation all turn messages into ids here.
+
+    encoder = ChatEncoder(folder, 1024)
+    rendered = encoder.render([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}])
+    rendered.pieces        # (("<|im_start|>user\\nhi<|im_end|>\\n<|im_start|>assistant\\n", False), ("hello<|im_end|>", True), ...)
+
+Loss lies on what the assistant says, end-of-turn token included, and on nothing else. The text is tokenised piece
+by piece, cut where an answer begins and ends, so the ids of a prompt in training are the ids of that prompt in
+generation whatever the answer starts with. ``check`` proves the mask on a row, or refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2.exceptions import TemplateError
+
+from tuneproof.errors import CheckError
+from tuneproof.modalities.encoding import Batch, Example, collate, load_tokenizer, shortened
+
+Message = Mapping[str, Any]
+
+# For base models that come without a template: words that any tokenizer knows, closed by its end-of-text token.
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}{{ 'Assistant: ' + message['content'] + eos_token + '\n' }}"
+    "{% else %}{{ message['role'] | capitalize + ': ' + message['content'] + '\n' }}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant: ' }}{% endif %}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A dialogue as text pieces and as ids; ``loss[i]`` says that ``ids[i]`` is learnt."""
+
+    pieces: tuple[tuple[str, bool], ...]
+    ids: list[int]
+    loss: list[bool]
+
+
+class ChatEncoder:
+    """One tokenizer with its chat template, one limit."""
+
+    def __init__(self, folder: Path, max_length: int) -> None:
+        self.tokenizer = load_tokenizer(folder)
+        self.max_length = max_length
+        if self.tokenizer.chat_template is None:
+            self.tokenizer.chat_template = PLAIN_TEMPLATE
+        if self.tokenizer.pad_token_id is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        self.bos = self.tokenizer.bos_token_id
+        plain = self.tokenizer("x")["input_ids"]
+        self._adds_bos = self.bos is not None and plain[0] == self.bos
+        self._special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
+
+    # -- messages to text
+
+    def render(self, messages: Sequence[Message]) -> Rendered:
+        """The whole dialogue, however long."""
+        return self._encode(self._pieces(messages))
+
+    def prompt(self, messages: Sequence[Message]) -> Rendered:
+        """Everything up to where the assistant's next answer begins."""
+        full = self._template(messages, opened=True)
+        done = self._pieces(messages)
+        text = "".join(piece for piece, _ in done)
+        if not full.startswith(text):
+            raise self._unprovable("the opening of an answer changes what was said before it")
+        rest = full[len(text) :]
+        if done and not done[-1][1]:
+            done = (*done[:-1], (done[-1][0] + rest, False))
+        else:
+            done = (*done, (rest, False))
+        return self._encode(tuple((piece, False) for piece, _ in done))
+
+    def _pieces(self, messages: Sequence[Message]) -> tuple[tuple[str, bool], ...]:
+        """Alternating text without and with loss; each assistant turn is one piece with loss."""
+        full = self._template(messages)
+        pieces: list[tuple[str, bool]] = []
+        at = 0
+        for index, message in enumerate(messages):
+            if message["role"] != "assistant":
+                continue
+            start = len(self._prefix(full, messages[:index], opened=True))
+            end = start + self._answer_length(full[start : len(self._prefix(full, messages[: index + 1]))], message)
+            pieces += [(full[at:start], False), (full[start:end], True)]
+            at = end
+        return tuple(piece for piece in (*pieces, (full[at:], False)) if piece[0])
+
+    def _prefix(self, full: str, messages: Sequence[Message], *, opened: bool = False) -> str:
+        prefix = self._template(messages, opened=opened)
+        if not full.startswith(prefix):
+            raise self._unprovable(f"the first {len(messages)} messages render differently alone and within the dialogue")
+        return prefix
+
+    def _answer_length(self, turn: str, message: Message) -> int:
+        """Characters of an assistant turn up to and including its end-of-turn token."""
+        body = len(turn.rstrip())
+        ends = [token for token in self._end_tokens() if turn[:body].endswith(token)]
+        if not ends:
+            raise CheckError(
+                f"The chat template closes an assistant turn with {turn[-20:]!r}, which is no special token: "
+                "the model could not learn to stop.",
+                "Use a template whose assistant turns end with the end-of-turn token.",
+            )
+        if str(message["content"]).strip() not in turn:
+            raise self._unprovable("the assistant's text is not in the rendered turn as it was given")
+        return body
+
+    def _end_tokens(self) -> list[str]:
+        return [str(self.tokenizer.convert_ids_to_tokens(id)) for id in self._special]
+
+    def _template(self, messages: Sequence[Message], *, opened: bool = False) -> str:
+        try:  # transformers renders in jinja2's immutable sandbox
+            text = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=opened)
+        except (TemplateError, TypeError, ValueError, KeyError, IndexError) as error:
+            raise CheckError(f"The model's chat template cannot render a dialogue: {error}.") from error
+        return str(text)
+
+    def _unprovable(self, why: str) -> CheckError:
+        return CheckError(
+            f"With this chat template it cannot be proved which tokens are the assistant's: {why}.",
+            "Choose another model, or give its tokenizer a template that renders turn by turn.",
+        )
+
+    # -- text to ids
+
+    def _encode(self, pieces: tuple[tuple[str, bool], ...]) -> Rendered:
+        ids: list[int] = []
+        loss: list[bool] = []
+        for text, learnt in pieces:
+            new = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+            ids += new
+            loss += [learnt] * len(new)
+        if self._adds_bos and (not ids or ids[0] != self.bos):
+            ids, loss = [self.bos, *ids], [False, *loss]
+        return Rendered(pieces, ids, loss)
+
+    def example(self, messages: Sequence[Message]) -> Example:
+        """The dialogue as a training example, checked."""
+        rendered = self.render(messages)
+        self.check(rendered)
+        return Example(rendered.ids, loss=rendered.loss)
+
+    def check(self, rendered: Rendered) -> None:
+        """Prove one row: a mask that is not empty, each answer closed by a learnt end of turn, at most one BOS."""
+        answers = [text for text, learnt in rendered.pieces if learnt]
+        if not any(rendered.loss):
+            raise CheckError("A row has no token that carries loss.", "Every row needs an answer of the assistant.")
+        closed = sum(
+            1
+            for i, (id, learnt) in enumerate(zip(rendered.ids, rendered.loss, strict=True))
+            if learnt and id in self._special and (i + 1 == len(rendered.ids) or not rendered.loss[i + 1])
+        )
+        if closed < len(answers):
+            raise CheckError("An answer's end-of-turn token carries no loss: the model could not learn to stop.")
+        if self._adds_bos and rendered.ids[0] != self.bos:
+            raise CheckError("A row does not begin with the begin-of-sequence token.")
+        if self.bos is not None and rendered.ids[:2] == [self.bos, self.bos]:
+            raise CheckError("A row begins with two begin-of-sequence tokens.", "The template already writes one.")
+
+    @property
+    def stops(self) -> list[int]:
+        """Ids that end an answer in generation: the end of turn as the template writes it, and the end of text."""
+        rendered = self.render([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}])
+        last = max(i for i, learnt in enumerate(rendered.loss) if learnt)
+        return sorted({rendered.ids[last], self.tokenizer.eos_token_id} - {None})
+
+    def cut(self, example: Example) -> Example:
+        return example if len(example) <= self.max_length else shortened(example, self.max_length)
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        return collate(examples, self.tokenizer.pad_token_id)
+
+    def save(self, folder: Path) -> None:
+        self.tokenizer.save_pretrained(folder)

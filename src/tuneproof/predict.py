@@ -1,0 +1,119 @@
+"""A trained run and rows in, predictions out: the one path of evaluation, deployment and monitoring.
+
+    predictor = Predictor.open(run)
+    predictor(["arrived broken"])                 # [Prediction(value="negative", confidence=0.97, ...)]
+
+Rows are batched by length and come back in the order they were given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import Module
+
+from tuneproof.config import Config, build
+from tuneproof.device import arithmetic
+from tuneproof.errors import DataError
+from tuneproof.methods import METHODS
+from tuneproof.modalities import MODALITIES, Encoder, Example
+from tuneproof.records import Prediction, Row, Schema
+from tuneproof.run import Run
+from tuneproof.tasks import Answer, task
+
+BATCH_TOKENS = 4096  # padded tokens of a batch in prediction: more gains nothing on two cores
+
+
+def predict_examples(
+    model: Module,
+    answer: Answer,
+    encoder: Encoder,
+    examples: Sequence[Example],
+    precision: str,
+    report: Callable[[int], None] = lambda done: None,
+) -> list[Prediction]:
+    """Predictions for ``examples``, in their order; ``report`` hears how many are done."""
+    model.eval()
+    found: dict[int, Prediction] = {}
+    with torch.inference_mode(), arithmetic(precision):
+        for indices in by_length([len(example) for example in examples], BATCH_TOKENS):
+            batch = encoder.collate([examples[index] for index in indices])
+            found.update(zip(indices, answer.predict(model, batch), strict=True))
+            report(len(found))
+    return [found[index] for index in range(len(examples))]
+
+
+def by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
+    """Row numbers in batches of similar length, the longest first, each at most ``tokens`` with its padding."""
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
+        longest = lengths[batch[0]] if batch else lengths[index]
+        if batch and longest * (len(batch) + 1) > tokens:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """A model with the encoder that it was trained with."""
+
+    model: Module
+    answer: Answer
+    encoder: Encoder
+    schema: Schema
+    config: Config
+
+    @classmethod
+    def open(cls, run: Run, *, base: bool = False) -> Predictor:
+        """The tuned model of a finished run, in fp32; with ``base`` the pretrained one that it started from."""
+        plan = run.plan
+        config = build(plan["config"])
+        schema = run.schema
+        this = task(schema.task)
+        folder = Path(plan["model"]["path"])
+        model = open_model(this.answer, schema, config, folder, None if base else run.model)
+        encoder = MODALITIES[this.modality](folder if base else run.model, config.model.max_length)
+        return cls(model.eval(), this.answer, encoder, schema, config)
+
+    def __call__(self, rows: Sequence[str | Row]) -> list[Prediction]:
+        """Plain texts, or rows with the parts of the task (``text``, or ``messages``)."""
+        canonical = [self._canonical(row, number) for number, row in enumerate(rows, start=1)]
+        if not canonical:
+            return []
+        found: dict[int, Prediction] = {}
+        with torch.inference_mode(), arithmetic(self.config.evaluate.precision):
+            lengths = [len(str(row)) // 4 + 1 for row in canonical]  # about four characters a token
+            for indices in by_length(lengths, BATCH_TOKENS):
+                said = self.answer.respond(
+                    self.model, self.encoder, [canonical[i] for i in indices], self.config.evaluate.max_new_tokens
+                )
+                found.update(zip(indices, said, strict=True))
+        return [found[index] for index in range(len(canonical))]
+
+    def _canonical(self, row: str | Row, number: int) -> dict[str, Any]:
+        parts: Mapping[str, Any] = self.answer.question(row) if isinstance(row, str) else row
+        length = self.answer.length(parts, self.encoder)
+        if length > self.encoder.max_length:
+            raise DataError(
+                f"Row {number} has {length:,} tokens; this model takes {self.encoder.max_length:,}.",
+                "Shorten it, or tune with a larger --set model.max_length.",
+            )
+        return dict(parts)
+
+
+def open_model(answer: Answer, schema: Schema, config: Config, base: Path, tuned: Path | None) -> Module:
+    """The tuned model from its folder, or the pretrained one with a new head when ``tuned`` is None."""
+
+    def open_folder(folder: Path) -> Module:
+        return answer.model(folder, schema, seed=config.train.seed)
+
+    if tuned is None:
+        return open_folder(base)
+    return METHODS[config.method.name](config).load(open_folder, base, tuned)

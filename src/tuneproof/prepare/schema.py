@@ -1,0 +1,170 @@
+"""What the columns of a file hold, and which task they are for.
+
+    schema = infer(table, {"text-classification": answer, ...}, config.data)
+    schema.task, schema.fields, schema.reasons
+
+Facts are counted over all rows. Every task is asked whether it recognises itself; the surest wins, two that are nearly
+as sure are a question to the user. Nothing here knows a task: the answers are handed in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from tuneproof.config import Data
+from tuneproof.errors import ConfigError, DataError, nearest
+from tuneproof.records import Column, Guess, Row, Schema, Table
+from tuneproof.tasks import layouts
+
+VALUES = 1000  # distinct values kept per column
+NEAR = 0.05  # two tasks within this are equally sure
+SURE = 0.75  # below this, a doubt of another task counts more than the guess
+KNOWN_LAYOUTS = "a text with a label; messages; prompt and response; instruction, input and output; question and answer"
+
+
+class Recogniser(Protocol):
+    """The part of an Answer that prepare needs."""
+
+    def recognise(self, columns: Sequence[Column], asked: Data) -> Guess | None: ...
+
+    def canonical(self, row: Row, schema: Schema) -> dict[str, Any]: ...
+
+    def check(self, table: Table, schema: Schema) -> None: ...
+
+
+def columns(table: Table) -> list[Column]:
+    """Facts about every column, over all of its rows."""
+    return [_column(name, values) for name, values in table.columns.items()]
+
+
+def infer(table: Table, answers: Mapping[str, Recogniser], asked: Data) -> Schema:
+    """The surest task and its columns. DataError when none fits or two fit equally; ``asked`` decides first."""
+    found = columns(table)
+    try:
+        if asked.group is not None:
+            layouts.column_named(found, asked.group, "group")
+        name, guess = _forced(found, answers, asked) if asked.task else _surest(found, answers, asked)
+    except DataError as error:
+        raise DataError(f"{table.source}: {error.message}", error.hint) from None
+    by_name = {column.name: column for column in found}
+    reasons = [guess.reason]
+    reasons += [
+        f'column "{column}": {layouts.facts(by_name[column])}' for column in dict.fromkeys(guess.fields.values())
+    ]
+    if asked.group is not None:
+        reasons.append(f'column "{asked.group}": its rows stay together, {by_name[asked.group].distinct:,} groups')
+    label = guess.fields.get("label")
+    labels = layouts.label_set(table.columns[label]) if label else ()
+    return Schema(name, guess.layout, dict(guess.fields), labels, asked.group, tuple(reasons))
+
+
+def _forced(found: Sequence[Column], answers: Mapping[str, Recogniser], asked: Data) -> tuple[str, Guess]:
+    """The task that was asked for, if the columns can serve it."""
+    if asked.task not in answers:
+        known = list(answers)
+        raise ConfigError(
+            f'There is no task "{asked.task}".', nearest(asked.task, known) or f"Known: {layouts.quoted(known)}."
+        )
+    guess = answers[asked.task].recognise(found, asked)
+    if guess is None and (asked.text or asked.label) and _fits_otherwise(found, answers[asked.task], asked):
+        raise ConfigError(
+            f"--text and --label have no effect on the task {asked.task}.", "Leave them out, or ask for another task."
+        )
+    if guess is None:
+        raise DataError(
+            f"no columns for the task {asked.task}; the file has {_told(found)}.", f"Known layouts: {KNOWN_LAYOUTS}."
+        )
+    return asked.task, guess
+
+
+def _fits_otherwise(found: Sequence[Column], answer: Recogniser, asked: Data) -> bool:
+    """Whether the task would recognise itself without the columns that were asked for."""
+    return answer.recognise(found, asked.model_copy(update={"text": None, "label": None})) is not None
+
+
+def _surest(found: Sequence[Column], answers: Mapping[str, Recogniser], asked: Data) -> tuple[str, Guess]:
+    guesses: list[tuple[str | None, Guess]] = []
+    doubts: list[DataError] = []
+    for name, answer in answers.items():
+        try:
+            guess = answer.recognise(found, asked)
+        except DataError as error:
+            doubts.append(error)
+            continue
+        if guess is not None:
+            guesses.append((name, guess))
+    foreign = None if asked.text or asked.label else layouts.other(found)
+    if foreign is not None:
+        guesses.append((None, foreign))
+    guesses.sort(key=lambda one: one[1].sureness, reverse=True)
+    if doubts and (not guesses or guesses[0][1].sureness < SURE):
+        raise doubts[0]
+    if not guesses:
+        raise DataError(f"no task fits its columns, which are {_told(found)}.", f"Known layouts: {KNOWN_LAYOUTS}.")
+    task, best = guesses[0]
+    if task is None:
+        raise DataError(
+            f"{best.reason} look like {best.layout}, for which there is no task yet.",
+            f"To use the file for something else: --task NAME ({', '.join(answers)}).",
+        )
+    rivals = [name for name, guess in guesses[1:] if name and best.sureness - guess.sureness < NEAR]
+    if rivals:
+        raise DataError(
+            f"its columns fit {task} ({best.reason}) and {rivals[0]} ({guesses[1][1].reason}) equally well.",
+            f"Say which: --task {task} or --task {rivals[0]}",
+        )
+    return task, best
+
+
+def _told(found: Sequence[Column], most: int = 6) -> str:
+    """``"a" (numbers, ...), "b" (...)``: the columns as a person is told about them."""
+    told = "; ".join(f'"{column.name}" ({layouts.facts(column)})' for column in found[:most])
+    return f"{told}; and {len(found) - most:,} more" if len(found) > most else told
+
+
+def _column(name: str, values: Sequence[Any]) -> Column:
+    """Distinct values are looked at once each, weighted by how often they occur; lists and objects one by one."""
+    kinds: Counter[str] = Counter()
+    keys: Counter[str] = Counter()
+    simple: Counter[Any] = Counter()
+    for value in values:
+        if isinstance(value, list):
+            kinds["list"] += 1
+            for item in value:
+                if isinstance(item, dict):
+                    keys.update(item.keys())
+        elif isinstance(value, dict):
+            kinds["object"] += 1
+            keys.update(value.keys())
+        else:
+            simple[(type(value), value)] += 1
+    missing = characters = 0
+    common: list[str] = []
+    nested = kinds["list"] + kinds["object"]
+    distinct = nested  # each counted as different from all others
+    for (_, value), count in simple.most_common():
+        if value is None or (isinstance(value, str) and (not value or value.isspace())):
+            missing += count
+            continue
+        distinct += 1
+        kind = _kind(value)
+        kinds[kind] += count
+        if kind == "text":
+            characters += count * len(str(value))
+        if len(common) < VALUES:
+            common.append(str(value))
+    mean = characters / kinds["text"] if kinds["text"] else 0.0
+    counted = {kind: count for kind, count in kinds.items() if count}
+    return Column(name, len(values), missing, counted, distinct, mean, tuple(common), dict(keys.most_common(50)))
+
+
+def _kind(value: Any) -> str:
+    """Digits in a text file are a number; true and false are a text (a label with two values)."""
+    if isinstance(value, bool):
+        return "text"
+    if isinstance(value, int | float):
+        return "number" if math.isfinite(value) else "text"
+    return "number" if layouts.is_number(value) else "text"

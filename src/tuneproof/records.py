@@ -1,0 +1,198 @@
+"""The nouns that travel between stages: small, frozen, standard library only.
+
+    table = Table({"text": ["good", "bad"], "label": ["+", "-"]}, lines=[2, 3], source="reviews.csv")
+    table.row(0)            # {"text": "good", "label": "+"}
+
+Nothing here reads a file, knows a task or imports a library. Shapes and units stand beside each field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Columns of equal length, and for each row the line of the file where it starts (1-based)."""
+
+    columns: Mapping[str, Sequence[Any]]
+    lines: Sequence[int]
+    source: str
+
+    def __post_init__(self) -> None:
+        for name, values in self.columns.items():
+            assert len(values) == len(self.lines), f"column {name}: {len(values)} values, {len(self.lines)} lines"
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def row(self, index: int) -> dict[str, Any]:
+        return {name: values[index] for name, values in self.columns.items()}
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        return (self.row(index) for index in range(len(self)))
+
+    def take(self, indices: Sequence[int]) -> Table:
+        """The rows at ``indices``, in that order."""
+        columns = {name: [values[i] for i in indices] for name, values in self.columns.items()}
+        return Table(columns, [self.lines[i] for i in indices], self.source)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What one column of a file holds, counted over all of its rows (never over the first few)."""
+
+    name: str
+    rows: int
+    missing: int  # null, or only white space
+    kinds: Mapping[str, int]  # "text", "number", "list", "object" -> rows of that kind
+    distinct: int
+    mean_chars: float  # of the values that are text
+    values: tuple[str, ...]  # up to 1,000 distinct values, most frequent first
+    keys: Mapping[str, int] = field(default_factory=dict)  # for lists of objects: key -> how often
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A task that recognises itself in a file: which column plays which part, and why."""
+
+    layout: str  # "text+label", "messages", "prompt+response", ...
+    fields: Mapping[str, str]  # part -> column, such as {"text": "review", "label": "stars"}
+    sureness: float  # 0..1; the surest task wins, two within .05 of each other is a question to the user
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What the file was understood to be."""
+
+    task: str
+    layout: str
+    fields: Mapping[str, str]  # part -> column of the file
+    labels: tuple[str, ...]  # sorted label set for classification, () otherwise
+    group: str | None  # column whose rows must stay on one side of a split
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Rows that are not used, by one named reason."""
+
+    reason: str
+    rows: int
+    lines: tuple[int, ...]  # the first 20
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Every row of every input file is accounted for: ``rows_in == sum(used) + sum(dropped)``."""
+
+    rows_in: Mapping[str, int]  # file -> rows read
+    used: Mapping[str, int]  # "train", "validation", "test" -> rows
+    dropped: tuple[Drop, ...]
+    notes: tuple[str, ...] = ()
+
+    def closes(self) -> bool:
+        return sum(self.rows_in.values()) == sum(self.used.values()) + sum(drop.rows for drop in self.dropped)
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """Canonical rows: ``id`` (sha256 of the row's content), ``group`` if any, and the parts of the task."""
+
+    train: Table
+    validation: Table
+    test: Table
+
+    def items(self) -> tuple[tuple[str, Table], ...]:
+        return (("train", self.train), ("validation", self.validation), ("test", self.test))
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the model says about one row. ``truth`` is None where nobody knows it."""
+
+    value: Any  # a label, a number, a text
+    truth: Any = None
+    confidence: float | None = None  # probability of ``value``, 0..1
+    probabilities: Mapping[str, float] = field(default_factory=dict)  # at most the 20 largest
+    scores: Mapping[str, float] = field(default_factory=dict)  # per item, such as {"nll": 0.31, "correct": 1.0}
+    tokens_in: int = 0
+    tokens_out: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Aggregates over ``n`` items; a metric that is undefined is None and says why in ``notes``."""
+
+    primary: str  # the metric that decides, a key of ``values``
+    values: Mapping[str, float | None]
+    n: int
+    higher_is_better: bool = True
+    notes: tuple[str, ...] = ()
+
+    @property
+    def main(self) -> float | None:
+        return self.values[self.primary]
+
+    def better_than(self, other: float | None) -> bool:
+        """Whether this main score improves on ``other`` (None: nothing yet)."""
+        if self.main is None:
+            return False
+        return other is None or (self.main > other if self.higher_is_better else self.main < other)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One report of a stage that takes time; training yields it at log points, not at each step."""
+
+    stage: str
+    step: int
+    steps: int
+    epoch: float = 0.0
+    loss: float | None = None  # mean per unit (row or answer token) since the last report
+    lr: float | None = None
+    rows: int = 0  # rows trained on so far
+    tokens: int = 0  # tokens trained on so far, padding not counted
+    seconds: float = 0.0  # time spent training so far in this process
+    validation: Scores | None = None
+    paused: bool = False  # asked to stop by a signal: save, do not record
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One decided option: its value, why, and by whom ("you", "rule", "default", "measured")."""
+
+    value: Any
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a pretrained model is, read from its files and nothing else."""
+
+    name: str  # as asked for
+    path: str  # the admitted folder
+    revision: str
+    licence: str
+    kind: str  # "encoder", "decoder", "seq2seq", or "" where its configuration does not tell
+    parameters: int
+    width: int
+    layers: int
+    vocabulary: int
+    context: int  # tokens at most
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Work for an engine: called once, it reports while it runs."""
+
+    name: str
+    work: Callable[[], Generator[Progress, None, None]]

@@ -1,0 +1,132 @@
+"""What an answer is. TASKS is the one table; a task is a modality (raw value -> tensors) times an answer.
+
+    task = TASKS["text-classification"]
+    task.answer.loss(model, batch)
+
+Adding a task is one file with an Answer and one row here. Nothing outside this folder asks which task it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from torch import Tensor
+from torch.nn import Module
+
+from tuneproof.config import Data
+from tuneproof.errors import ConfigError, nearest
+from tuneproof.modalities import Batch, Encoder, Example
+from tuneproof.records import Column, Guess, Prediction, Row, Schema, Scores, Table
+from tuneproof.tasks.classification import Classification
+from tuneproof.tasks.instruction import Instruction
+
+
+class Answer(Protocol):
+    """One kind of answer. Losses are SUMS over units (rows or answer tokens), so that accumulation is exact."""
+
+    primary: ClassVar[str]  # metric that decides
+    higher_is_better: ClassVar[bool]
+    auto: ClassVar[str]  # transformers' class that opens a model for this task
+    length_limit: ClassVar[int]  # tokens of a row at most, where nobody says otherwise and the model takes more
+    unit: ClassVar[str]  # "row" or "answer token": what the loss is a mean over
+    kinds: ClassVar[tuple[str, ...]]  # kinds of model in the catalogue that can do this
+    options: ClassVar[frozenset[str]]  # options of the configuration that only some tasks read
+    shows: ClassVar[frozenset[str]]  # keys of what ``show`` returns
+    baselines: ClassVar[tuple[str, ...]]  # rows of evaluate.baselines.BASELINES that make sense here
+    recipe: ClassVar[dict[str, tuple[Any, str]]]  # option -> its value for this task and the reason
+
+    def recognise(self, columns: Sequence[Column], asked: Data) -> Guess | None:
+        """Whether a file with these columns is for this task; None when it is not."""
+        ...
+
+    def canonical(self, row: Row, schema: Schema) -> dict[str, Any]:
+        """The parts of the task from a row of the file; ``layouts.Unusable`` with a reason when it has none."""
+        ...
+
+    def check(self, table: Table, schema: Schema) -> None:
+        """Refuse (DataError) rows that cannot teach the task as a whole: one class only, a class with one row."""
+        ...
+
+    def learning_rate(self, hidden: int) -> tuple[float, str]:
+        """Peak rate of full tuning for a model of this width, with the reason."""
+        ...
+
+    def labelled(self, rows: Sequence[Row], schema: Schema) -> list[dict[str, Any]]:
+        """Canonical rows with what a batch needs to know of the truth."""
+        ...
+
+    def example(self, row: Row, encoder: Encoder) -> Example:
+        """A canonical row as token ids with what carries loss."""
+        ...
+
+    def model(self, folder: Path, schema: Schema, *, seed: int) -> Module:
+        """The pretrained model in fp32 with the right head for this task; a new head is drawn from ``seed``."""
+        ...
+
+    def loss(self, model: Module, batch: Batch) -> Tensor:
+        """Sum of the loss over the batch's units, scalar, fp32."""
+        ...
+
+    def predict(self, model: Module, batch: Batch) -> list[Prediction]:
+        """One prediction per row of the batch, in its order, scored against its truth where there is one."""
+        ...
+
+    def view(self, row: Row, encoder: Encoder) -> list[tuple[str, bool]]:
+        """The row as the loop's loss sees it, in pieces: text, and whether it is learnt. Empty where all rows count alike."""
+        ...
+
+    def without_truth(self, row: Row) -> dict[str, Any]:
+        """The part of a canonical row that the model is asked."""
+        ...
+
+    def ask(self, row: Row, schema: Schema) -> dict[str, Any]:
+        """A row of a file, its truth present or not, as the parts that the model is asked; ``layouts.Unusable``."""
+        ...
+
+    def question(self, text: str) -> dict[str, Any]:
+        """A plain text as the parts of a row without its truth."""
+        ...
+
+    def length(self, row: Row, encoder: Encoder) -> int:
+        """Tokens that ``respond`` would read for this row."""
+        ...
+
+    def respond(self, model: Module, encoder: Encoder, rows: Sequence[Row], max_new_tokens: int) -> list[Prediction]:
+        """What the model says to rows nobody has labelled."""
+        ...
+
+    def score(self, predictions: Sequence[Prediction]) -> Scores:
+        """Per item first, aggregates from those; predictions carry their truth."""
+        ...
+
+    def show(self, prediction: Prediction) -> dict[str, Any]:
+        """What a user of the model sees."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A row of the table."""
+
+    name: str
+    modality: str  # a key of modalities.MODALITIES
+    answer: Answer
+
+
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        Task("text-classification", "text", Classification()),
+        Task("instruction", "chat", Instruction()),
+    )
+}
+
+
+def task(name: str) -> Task:
+    """The row called ``name``; ConfigError with the nearest name otherwise."""
+    if name not in TASKS:
+        raise ConfigError(f'There is no task "{name}".', nearest(name, list(TASKS)) or f"Known: {', '.join(TASKS)}.")
+    return TASKS[name]

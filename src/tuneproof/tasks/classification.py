@@ -1,0 +1,141 @@
+"""One label per row. The model is transformers' own ``...ForSequenceClassification``.
+
+    Classification().score([Prediction("card_arrival", truth="card_arrival", ...), ...]).main     # accuracy
+
+It does not know whether a row was a text, an image or a table: the modality made the tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import Module, functional
+
+from tuneproof.config import Data
+from tuneproof.errors import DataError
+from tuneproof.modalities import Batch, Encoder, Example, TextEncoder
+from tuneproof.records import Column, Guess, Prediction, Row, Schema, Scores, Table
+from tuneproof.tasks import layouts, metrics
+from tuneproof.tasks.pretrained import load_pretrained
+
+
+class Classification:
+    primary: ClassVar[str] = "accuracy"
+    higher_is_better: ClassVar[bool] = True
+    auto: ClassVar[str] = "AutoModelForSequenceClassification"
+    length_limit: ClassVar[int] = 512
+    unit: ClassVar[str] = "row"
+    kinds: ClassVar[tuple[str, ...]] = ("encoder",)
+    options: ClassVar[frozenset[str]] = frozenset({"data.text", "data.label"})
+    shows: ClassVar[frozenset[str]] = frozenset({"label", "confidence", "probabilities"})
+    baselines: ClassVar[tuple[str, ...]] = ("majority", "frozen-linear")
+    recipe: ClassVar[dict[str, tuple[Any, str]]] = {
+        "train.epochs": (4.0, "enough for a classifier; the best validation decides which weights are kept"),
+        "train.batch_size": (32, "usual for short texts"),
+        "train.schedule": ("linear", "usual for encoders"),
+    }
+
+    def recognise(self, columns: Sequence[Column], asked: Data) -> Guess | None:
+        return layouts.text_and_label(columns, asked)
+
+    def canonical(self, row: Row, schema: Schema) -> dict[str, Any]:
+        return layouts.canonical_text(row, schema)
+
+    def check(self, table: Table, schema: Schema) -> None:
+        layouts.check_labels(table, schema)
+
+    def learning_rate(self, hidden: int) -> tuple[float, str]:
+        """Of full tuning, for a model of this width."""
+        if hidden <= 512:
+            return 2e-4, f"full tuning of a small encoder (width {hidden})"
+        return 5e-5, f"full tuning of an encoder of width {hidden}"
+
+    def example(self, row: Row, encoder: Encoder) -> Example:
+        assert isinstance(encoder, TextEncoder)
+        return encoder.encode(row["text"], label=row.get("class"))
+
+    def labelled(self, rows: Sequence[Row], schema: Schema) -> list[dict[str, Any]]:
+        """Rows with the number of their label as "class"; DataError for a label that training did not have."""
+        number = {label: index for index, label in enumerate(schema.labels)}
+        for row in rows:
+            if row["label"] not in number:
+                raise DataError(f'The label "{row["label"]}" is not among the {len(number)} labels of training.')
+        return [{**row, "class": number[row["label"]]} for row in rows]
+
+    def model(self, folder: Path, schema: Schema, *, seed: int) -> Module:
+        names = dict(enumerate(schema.labels))
+        return load_pretrained(
+            self.auto,
+            folder,
+            seed=seed,
+            num_labels=len(names),
+            id2label=names,
+            label2id={label: index for index, label in names.items()},
+        )
+
+    def loss(self, model: Module, batch: Batch) -> Tensor:
+        assert batch.labels is not None
+        return functional.cross_entropy(self._logits(model, batch), batch.labels, reduction="sum")
+
+    def _logits(self, model: Module, batch: Batch) -> Tensor:
+        return model(input_ids=batch.ids, attention_mask=batch.mask).logits.float()  # (B, classes)
+
+    def predict(self, model: Module, batch: Batch) -> list[Prediction]:
+        logs = torch.log_softmax(self._logits(model, batch), dim=-1)  # (B, classes)
+        names = model.config.id2label  # type: ignore[union-attr]
+        lengths = batch.mask.sum(-1).tolist()
+        return [self._one(row, names, batch, index, lengths[index]) for index, row in enumerate(logs)]
+
+    def _one(self, logs: Tensor, names: dict[int, str], batch: Batch, index: int, tokens: int) -> Prediction:
+        values, order = logs.exp().topk(min(20, len(logs)))
+        probabilities = {names[i]: p for i, p in zip(order.tolist(), values.tolist(), strict=True)}
+        value = names[int(logs.argmax())]
+        if batch.labels is None:
+            return Prediction(value, None, max(probabilities.values()), probabilities, tokens_in=tokens)
+        truth = int(batch.labels[index])
+        scores = {"nll": -float(logs[truth]), "correct": float(value == names[truth])}
+        return Prediction(value, names[truth], max(probabilities.values()), probabilities, scores, tokens)
+
+    def view(self, row: Row, encoder: Encoder) -> list[tuple[str, bool]]:
+        return []
+
+    def without_truth(self, row: Row) -> dict[str, Any]:
+        return {"text": row["text"]}
+
+    def ask(self, row: Row, schema: Schema) -> dict[str, Any]:
+        text = row.get(schema.fields["text"])
+        if text is None or not str(text).strip():
+            raise layouts.Unusable("empty text")
+        return {"text": str(text).strip()}
+
+    def question(self, text: str) -> dict[str, Any]:
+        return {"text": text}
+
+    def length(self, row: Row, encoder: Encoder) -> int:
+        return len(self.example({"text": row["text"]}, encoder))
+
+    def respond(self, model: Module, encoder: Encoder, rows: Sequence[Row], max_new_tokens: int) -> list[Prediction]:
+        """Labels with probabilities for rows nobody has labelled."""
+        assert isinstance(encoder, TextEncoder)
+        return self.predict(model, encoder.collate([encoder.encode(row["text"]) for row in rows]))
+
+    def score(self, predictions: Sequence[Prediction]) -> Scores:
+        truths = [prediction.truth for prediction in predictions]
+        values = [prediction.value for prediction in predictions]
+        nll = [prediction.scores["nll"] for prediction in predictions if "nll" in prediction.scores]
+        return Scores(
+            self.primary,
+            {
+                "accuracy": metrics.accuracy(truths, values),
+                "macro_f1": metrics.macro_f1(truths, values),
+                "nll": sum(nll) / len(nll) if nll else None,
+            },
+            len(predictions),
+        )
+
+    def show(self, prediction: Prediction) -> dict[str, Any]:
+        return {"label": prediction.value, "confidence": prediction.confidence, "probabilities": dict(prediction.probabilities)}

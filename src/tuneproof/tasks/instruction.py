@@ -1,0 +1,164 @@
+"""Instruction tuning: a dialogue goes in, the assistant's turns are learnt. The model is a causal language model.
+
+    Instruction().score(predictions).main        # loss per answer token, nats
+
+Training and scoring compute logits only where a token is learnt.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import Module, functional
+from transformers import PreTrainedModel
+
+from tuneproof.config import Data
+from tuneproof.modalities import Batch, ChatEncoder, Encoder, Example
+from tuneproof.records import Column, Guess, Prediction, Row, Schema, Scores, Table
+from tuneproof.tasks import layouts
+from tuneproof.tasks.pretrained import load_pretrained
+
+# Keys of a configuration whose models change their logits after the output layer; for those the model computes
+# all logits itself.
+RESCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
+
+
+class Instruction:
+    primary: ClassVar[str] = "loss_per_token"
+    higher_is_better: ClassVar[bool] = False
+    auto: ClassVar[str] = "AutoModelForCausalLM"
+    length_limit: ClassVar[int] = 2048
+    unit: ClassVar[str] = "answer token"
+    kinds: ClassVar[tuple[str, ...]] = ("decoder",)
+    options: ClassVar[frozenset[str]] = frozenset({"evaluate.answers", "evaluate.max_new_tokens"})
+    shows: ClassVar[frozenset[str]] = frozenset({"answer", "stopped"})
+    baselines: ClassVar[tuple[str, ...]] = ("untuned",)
+    recipe: ClassVar[dict[str, tuple[Any, str]]] = {
+        "train.epochs": (2.0, "more passes over answers mostly teach them by heart"),
+        "train.batch_size": (8, "usual for dialogues"),
+        "train.schedule": ("cosine", "usual for language models"),
+    }
+
+    def recognise(self, columns: Sequence[Column], asked: Data) -> Guess | None:
+        return layouts.chat(columns, asked)
+
+    def canonical(self, row: Row, schema: Schema) -> dict[str, Any]:
+        return layouts.canonical_messages(row, schema)
+
+    def check(self, table: Table, schema: Schema) -> None:
+        pass
+
+    def learning_rate(self, hidden: int) -> tuple[float, str]:
+        """Of full tuning, for a model of this width."""
+        if hidden <= 1024:
+            return 1e-4, f"full tuning of a small language model (width {hidden})"
+        return 2e-5, f"full tuning of a language model of width {hidden}"
+
+    def labelled(self, rows: Sequence[Row], schema: Schema) -> list[dict[str, Any]]:
+        return [dict(row) for row in rows]
+
+    def example(self, row: Row, encoder: Encoder) -> Example:
+        assert isinstance(encoder, ChatEncoder)
+        return encoder.example(row["messages"])
+
+    def model(self, folder: Path, schema: Schema, *, seed: int) -> Module:
+        return load_pretrained(self.auto, folder, seed=seed)
+
+    def loss(self, model: Module, batch: Batch) -> Tensor:
+        logits, targets = self._learnt(model, batch)
+        return functional.cross_entropy(logits, targets, reduction="sum")
+
+    def _learnt(self, model: Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Logits (N, vocabulary) in fp32 and ids (N,) of the N learnt tokens, row after row."""
+        assert batch.loss is not None
+        causal = model if isinstance(model, PreTrainedModel) else model.get_base_model()  # type: ignore[operator]
+        where = batch.loss[:, 1:]  # (B, T-1): the state at t predicts the token at t+1
+        config: Mapping[str, Any] = causal.config.to_dict()
+        if any(config.get(key) for key in RESCALED):
+            logits = causal(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits[:, :-1][where]
+        else:
+            states = causal.base_model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)
+            logits = causal.get_output_embeddings()(states.last_hidden_state[:, :-1][where])
+        return logits.float(), batch.ids[:, 1:][where]
+
+    def predict(self, model: Module, batch: Batch) -> list[Prediction]:
+        """Loss per learnt token of each row under the model, the reference answer given (no generation)."""
+        assert batch.loss is not None
+        logits, targets = self._learnt(model, batch)
+        nll = functional.cross_entropy(logits, targets, reduction="none")
+        hit = (logits.argmax(-1) == targets).float()
+        counts = batch.loss[:, 1:].sum(-1).tolist()
+        lengths = batch.mask.sum(-1).tolist()
+        predictions = []
+        for n, tokens, losses, hits in zip(counts, lengths, nll.split(counts), hit.split(counts), strict=True):
+            scores = {"nll": float(losses.sum()), "tokens": float(n), "hits": float(hits.sum())}
+            predictions.append(Prediction(None, scores=scores, tokens_in=tokens))
+        return predictions
+
+    def view(self, row: Row, encoder: Encoder) -> list[tuple[str, bool]]:
+        assert isinstance(encoder, ChatEncoder)
+        return list(encoder.render(row["messages"]).pieces)
+
+    def without_truth(self, row: Row) -> dict[str, Any]:
+        """Everything before the last answer."""
+        last = max(index for index, message in enumerate(row["messages"]) if message["role"] == "assistant")
+        return {"messages": row["messages"][:last]}
+
+    def ask(self, row: Row, schema: Schema) -> dict[str, Any]:
+        return layouts.prompt_messages(row, schema)
+
+    def question(self, text: str) -> dict[str, Any]:
+        return {"messages": [{"role": "user", "content": text}]}
+
+    def length(self, row: Row, encoder: Encoder) -> int:
+        assert isinstance(encoder, ChatEncoder)
+        return len(encoder.prompt(row["messages"]).ids)
+
+    def respond(self, model: Module, encoder: Encoder, rows: Sequence[Row], max_new_tokens: int) -> list[Prediction]:
+        """The model's own answers, greedy; ``scores["stopped"]`` is 1 when it ended by itself."""
+        assert isinstance(encoder, ChatEncoder)
+        prompts = [encoder.prompt(row["messages"]).ids for row in rows]
+        longest = max(len(prompt) for prompt in prompts)
+        pad = encoder.tokenizer.pad_token_id
+        ids = torch.tensor([[pad] * (longest - len(prompt)) + prompt for prompt in prompts])
+        mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+        stops = encoder.stops
+        with torch.no_grad():
+            out = model.generate(  # type: ignore[operator]
+                input_ids=ids,
+                attention_mask=mask,
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                eos_token_id=stops,
+                pad_token_id=pad,
+            )
+        return [self._answer(encoder, row[longest:].tolist(), stops, len(p)) for row, p in zip(out, prompts, strict=True)]
+
+    def _answer(self, encoder: ChatEncoder, ids: list[int], stops: list[int], tokens_in: int) -> Prediction:
+        end = next((index for index, id in enumerate(ids) if id in stops), None)
+        text = encoder.tokenizer.decode(ids[:end], skip_special_tokens=True).strip()
+        stopped = {"stopped": float(end is not None)}
+        return Prediction(text, scores=stopped, tokens_in=tokens_in, tokens_out=len(ids[:end]))
+
+    def score(self, predictions: Sequence[Prediction]) -> Scores:
+        tokens = sum(prediction.scores["tokens"] for prediction in predictions)
+        if not tokens:
+            return Scores(self.primary, {self.primary: None}, 0, False, ("no answer token to score",))
+        loss = sum(prediction.scores["nll"] for prediction in predictions) / tokens
+        values = {
+            "loss_per_token": loss,
+            "perplexity": math.exp(min(loss, 700.0)),
+            "next_token_accuracy": sum(prediction.scores["hits"] for prediction in predictions) / tokens,
+        }
+        return Scores(self.primary, values, len(predictions), higher_is_better=False)
+
+    def show(self, prediction: Prediction) -> dict[str, Any]:
+        return {"answer": prediction.value, "stopped": bool(prediction.scores.get("stopped"))}

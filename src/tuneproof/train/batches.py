@@ -1,0 +1,44 @@
+"""Which rows go into which step: a pure function of seed and epoch, so that a cursor is one integer.
+
+    for step in epoch_steps(lengths, batch_size=32, accumulate=2, seed=0, epoch=1):
+        for rows in step: ...                 # micro-batches: lists of row numbers
+
+Rows of similar length stand together to save padding: the epoch's permutation is cut into windows of 50 batches,
+each window is sorted by length and cut into batches, and the batches are shuffled.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+WINDOW = 50  # batches that are sorted by length together
+
+
+def steps_per_epoch(rows: int, batch_size: int) -> int:
+    return math.ceil(rows / batch_size)
+
+
+def epoch_steps(
+    lengths: Sequence[int], *, batch_size: int, accumulate: int, seed: int, epoch: int
+) -> list[list[list[int]]]:
+    """For each step its micro-batches, for each of those its row numbers; every row exactly once."""
+    random = np.random.Generator(np.random.Philox(key=[seed, epoch]))
+    order = random.permutation(len(lengths)).tolist()
+    batches: list[list[int]] = []
+    for start in range(0, len(order), WINDOW * batch_size):
+        window = sorted(order[start : start + WINDOW * batch_size], key=lambda row: (lengths[row], row))
+        batches += [window[at : at + batch_size] for at in range(0, len(window), batch_size)]
+    return [_parts(batches[index], accumulate) for index in random.permutation(len(batches))]
+
+
+def _parts(rows: list[int], parts: int) -> list[list[int]]:
+    """``rows`` in at most ``parts`` runs of nearly equal size, none empty."""
+    parts = min(parts, len(rows))
+    size, extra = divmod(len(rows), parts)
+    cuts = [0]
+    for part in range(parts):
+        cuts.append(cuts[-1] + size + (part < extra))
+    return [rows[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]

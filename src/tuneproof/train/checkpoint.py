@@ -1,0 +1,145 @@
+"""Checkpoints that exist whole or not at all, and from which training continues bit for bit.
+
+    save(run.checkpoints, state, progress)        # ckpt/step-00000120/
+    restore(run.checkpoints, state)               # the newest that verifies, or the one before
+
+A checkpoint is a folder: ``model.safetensors`` (what trains), ``optim.safetensors``, ``state.json`` and, written
+last, ``MANIFEST.json`` with size and sha256 of each. The folder is made under a temporary name, synced and renamed.
+No pickle. Random states need no keeping: they are drawn from (seed, step, micro-batch).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import Module
+
+from tuneproof.errors import RunError
+from tuneproof.run import sync_folder
+from tuneproof.train.loop import State
+
+KEEP = 2  # verified checkpoints, beside the best
+
+
+def trained(model: Module) -> dict[str, Tensor]:
+    """The parameters that train, by name."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def save(folder: Path, state: State, facts: Mapping[str, Any]) -> Path:
+    """Writes ``folder/step-<step>`` and forgets all but the newest two. OSError when the disk is full."""
+    optimizer: dict[str, Tensor] = {}
+    parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
+    for index, parameter in enumerate(parameters):
+        for key, value in state.optimizer.state[parameter].items():
+            optimizer[f"{index}.{key}"] = value
+    record = {
+        **facts,
+        "step": state.step,
+        "loss": float(state.loss).hex(),
+        "units": state.units,
+        "rows": state.rows,
+        "tokens": state.tokens,
+    }
+    tensors = {"model.safetensors": trained(state.model), "optim.safetensors": optimizer}
+    path = write(folder, f"step-{state.step:08d}", tensors, record)
+    for old in sorted(folder.glob("step-*"))[:-KEEP]:
+        shutil.rmtree(old)
+    return path
+
+
+def restore(folder: Path, state: State, say: Callable[[str], None]) -> dict[str, Any] | None:
+    """Puts the newest checkpoint that verifies into ``state``; its ``state.json``, or None when there is none."""
+    for path in sorted(folder.glob("step-*"), reverse=True):
+        try:
+            record = verify(path)
+        except RunError as error:
+            say(f"{error} Going back to the checkpoint before it.")
+            continue
+        put(state.model, load_file(path / "model.safetensors"))
+        stored = load_file(path / "optim.safetensors")
+        parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
+        for index, parameter in enumerate(parameters):
+            prefix = f"{index}."
+            state.optimizer.state[parameter] = {
+                key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)
+            }
+        state.step, state.units = record["step"], record["units"]
+        state.rows, state.tokens = record["rows"], record["tokens"]
+        state.loss = torch.tensor(float.fromhex(record["loss"]), dtype=torch.float64)
+        return record
+    return None
+
+
+def put(model: Module, weights: Mapping[str, Tensor]) -> None:
+    """``weights`` into the parameters that train; RunError when they are not the same ones."""
+    own = trained(model)
+    if own.keys() != weights.keys():
+        raise RunError("The checkpoint holds other weights than this run trains; its plan.json was changed.")
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(weights[name])
+
+
+def write(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], record: Mapping[str, Any]) -> Path:
+    """A folder ``name`` with these files, complete or absent; an older one of that name is replaced."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".tmp-{uuid.uuid4().hex}"
+    temporary.mkdir()
+    try:
+        for file, content in tensors.items():
+            save_file({key: value.detach().contiguous() for key, value in content.items()}, temporary / file)
+        (temporary / "state.json").write_text(json.dumps(record), encoding="utf-8")
+        manifest = {
+            file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)} for file in sorted(temporary.iterdir())
+        }
+        (temporary / "MANIFEST.json").write_text(json.dumps(manifest), encoding="utf-8")
+        for file in temporary.iterdir():
+            _sync_file(file)
+        sync_folder(temporary)
+        final = folder / name
+        if final.exists():
+            final.rename(folder / f".old-{uuid.uuid4().hex}")
+        temporary.rename(final)
+        sync_folder(folder)
+    finally:
+        for left in (*folder.glob(".old-*"), temporary):
+            shutil.rmtree(left, ignore_errors=True)
+    return final
+
+
+def verify(path: Path) -> dict[str, Any]:
+    """The ``state.json`` of a whole and unchanged checkpoint; RunError otherwise."""
+    try:
+        manifest = json.loads((path / "MANIFEST.json").read_text(encoding="utf-8"))
+        for name, entry in manifest.items():
+            file = path / name
+            if file.stat().st_size != entry["bytes"] or _sha256(file) != entry["sha256"]:
+                raise RunError(f"The checkpoint {path.name} is damaged: {name} is not what was written.")
+        record: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"The checkpoint {path.name} is damaged: {error}.") from error
+    return record
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _sync_file(file: Path) -> None:
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,129 @@
+"""What happens around the loop, each an ordinary iterator over Progress: record, keep, stop early, obey a signal.
+
+    with closing(stop_early(keep(record(fit(state, job), run), run, state), patience=3)) as progress:
+        for p in progress: show(p)
+
+After a resume the past is read back from ``metrics.jsonl``, so each of them goes on as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tuneproof.records import Progress, Scores
+from tuneproof.run import Run
+from tuneproof.train import checkpoint
+from tuneproof.train.loop import State
+
+
+class Paused(Exception):
+    """A signal asked to stop; everything is saved."""
+
+
+def record(progress: Iterable[Progress], run: Run) -> Iterator[Progress]:
+    """Each report as a line of ``metrics.jsonl``, written before it is passed on."""
+    for p in progress:
+        if not p.paused:
+            run.append_metrics(line(p))
+        yield p
+
+
+def line(p: Progress) -> dict[str, Any]:
+    """A report as JSON: what is None is left out."""
+    values = dataclasses.asdict(p)
+    if p.validation is not None:
+        values["validation"] = {**p.validation.values, "n": p.validation.n}
+    del values["paused"]
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def keep(
+    progress: Iterable[Progress], run: Run, state: State, *, every: float, primary: Scores, say: Callable[[str], None]
+) -> Iterator[Progress]:
+    """Saves the best weights at validations, and a checkpoint there and every ``every`` seconds.
+
+    ``primary`` is a sample of the task's Scores: which metric decides, and in which direction.
+    A full disk costs the checkpoint, not the run: it is said, and tried again at the next report.
+    """
+    best = best_so_far(run, primary)
+    due = time.monotonic() + every
+    for p in progress:
+        if p.validation is not None and p.validation.better_than(best):
+            best = p.validation.main
+            _try(lambda: _save_best(run, state), say)
+        if p.validation is not None or p.paused or time.monotonic() >= due:
+            began = time.monotonic()
+            _try(lambda: checkpoint.save(run.checkpoints, state, {}), say)
+            took = time.monotonic() - began
+            due = time.monotonic() + max(every, 30 * took)  # never more than about 3% of the time
+        yield p
+        if p.paused:
+            raise Paused(str(run.path))
+
+
+def _save_best(run: Run, state: State) -> None:
+    weights = {"model.safetensors": checkpoint.trained(state.model)}
+    checkpoint.write(run.checkpoints, "best", weights, {"step": state.step})
+
+
+def _try(save: Callable[[], Any], say: Callable[[str], None]) -> None:
+    try:
+        save()
+    except OSError as error:
+        say(f"This checkpoint could not be written ({error.strerror}); training goes on with the one before it.")
+
+
+def best_so_far(run: Run, primary: Scores) -> float | None:
+    """The best validation score among the recorded ones."""
+    values = [r["validation"][primary.primary] for r in run.metrics() if "validation" in r]
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    return float(max(known) if primary.higher_is_better else min(known))
+
+
+def stop_early(progress: Iterable[Progress], run: Run, *, patience: int) -> Iterator[Progress]:
+    """Ends after ``patience`` validations in a row that did not improve on the best before them."""
+    past: list[float | None] = []
+    for p in progress:
+        if p.validation is not None and not past:
+            primary = p.validation.primary
+            past = [r["validation"][primary] for r in run.metrics() if "validation" in r][:-1]
+        yield p
+        if p.validation is not None:
+            past.append(p.validation.main)
+            if since_best(past, p.validation) >= patience:
+                return
+
+
+def since_best(values: list[float | None], like: Scores) -> int:
+    """How many validations ago the best one was; ties go to the earlier."""
+    sign = 1.0 if like.higher_is_better else -1.0
+    signed = [sign * value if value is not None else float("-inf") for value in values]
+    return len(signed) - 1 - signed.index(max(signed))
+
+
+@contextmanager
+def obeying_signals(state: State) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM ends the run at the next step and saves; the second ends it at once."""
+
+    def ask(number: int, frame: Any) -> None:
+        if state.stop:
+            raise KeyboardInterrupt
+        state.stop = True
+
+    if threading.current_thread() is not threading.main_thread():  # Python delivers signals to the main thread only
+        yield
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,111 @@
+"""Assemble what the plan says, train it, and leave an ordinary model folder.
+
+    for progress in train(run, work, steps, say): show(progress)
+
+The same call starts a run and resumes it: it continues from the newest checkpoint that verifies, if there is one.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch.nn import Module
+
+from tuneproof.config import Config
+from tuneproof.errors import RunError
+from tuneproof.methods import METHODS
+from tuneproof.methods.parts import Parts
+from tuneproof.modalities import Encoder, Example
+from tuneproof.predict import open_model, predict_examples
+from tuneproof.records import Progress, Schema, Scores
+from tuneproof.run import Run
+from tuneproof.tasks import Answer
+from tuneproof.train import checkpoint
+from tuneproof.train.drive import Paused, keep, obeying_signals, record, stop_early
+from tuneproof.train.loop import Job, State, fit
+from tuneproof.train.optim import adamw
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Everything that training needs, decided."""
+
+    answer: Answer
+    schema: Schema
+    config: Config
+    base: Path
+    encoder: Encoder
+    train: Sequence[Example]
+    validation: Sequence[Example]
+
+
+def assemble(work: Work) -> State:
+    """Model with the method applied, and its optimizer, at step 0."""
+    model = open_model(work.answer, work.schema, work.config, work.base, None)
+    head = Parts.of(model).head
+    torch.manual_seed(work.config.train.seed)  # adapters are drawn here
+    model = METHODS[work.config.method.name](work.config).apply(model)
+    return State(model, adamw(model, head, work.config.train))
+
+
+def job(work: Work, steps: int) -> Job:
+    """The unchanging part of the loop's input."""
+    held_out = list(work.validation)[: work.config.evaluate.validation_rows]
+
+    def validate(model: Module) -> Scores:
+        return work.answer.score(
+            predict_examples(model, work.answer, work.encoder, held_out, work.config.model.precision)
+        )
+
+    return Job(work.answer, work.encoder, work.train, work.config.train, steps, work.config.model.precision, validate)
+
+
+def train(run: Run, work: Work, steps: int, say: Callable[[str], None]) -> Iterator[Progress]:
+    """Trains or continues, then writes ``model/`` from the best weights. ``Paused`` when a signal asked to stop."""
+    state = assemble(work)
+    past = checkpoint.restore(run.checkpoints, state, say)
+    run.cut_metrics(state.step)
+    if past is not None:
+        say(f"Continuing at step {state.step:,} of {steps:,}.")
+    like = Scores(work.answer.primary, {work.answer.primary: None}, 0, work.answer.higher_is_better)
+    patience = work.config.train.patience
+    if not finished(run, state, like, steps, patience):
+        with obeying_signals(state):
+            loop = record(fit(state, job(work, steps)), run)
+            kept = keep(loop, run, state, every=work.config.train.save_seconds, primary=like, say=say)
+            with closing(stop_early(kept, run, patience=patience)) as progress:
+                yield from progress
+    save_best(run, work, state.model)
+
+
+def finished(run: Run, state: State, like: Scores, steps: int, patience: int) -> bool:
+    """Whether the loop had already come to its end, by steps or by patience, when the run was interrupted."""
+    from tuneproof.train.drive import since_best
+
+    values = [r["validation"][like.primary] for r in run.metrics() if "validation" in r]
+    return state.step >= steps or (bool(values) and since_best(values, like) >= patience)
+
+
+def save_best(run: Run, work: Work, model: Module) -> None:
+    """``model/``: the weights of the best validation with tokenizer, complete or absent."""
+    best = run.checkpoints / "best"
+    if not best.exists():
+        raise RunError(f"{run.path} holds no best checkpoint, so there is no model to save.")
+    checkpoint.verify(best)
+    checkpoint.put(model, load_file(best / "model.safetensors"))
+    temporary = run.path / ".model.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    METHODS[work.config.method.name](work.config).save(model, temporary)
+    work.encoder.save(temporary)
+    shutil.rmtree(run.model, ignore_errors=True)
+    temporary.rename(run.model)
+
+
+__all__ = ["Paused", "Work", "assemble", "job", "train"]

@@ -1,0 +1,158 @@
+"""The training loop: a generator of Progress, driven from outside.
+
+    for progress in fit(state, job):
+        print(progress.step, progress.loss)
+
+One step is the mean over ALL units (rows, or answer tokens) of its batch, however many micro-batches it is cut
+into. Random numbers are drawn anew from (seed, step, micro-batch), so a resumed run draws the same ones. The loop
+records nothing, saves nothing and decides nothing about stopping: see drive.py.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from tuneproof.config import Train
+from tuneproof.device import arithmetic
+from tuneproof.errors import RunError
+from tuneproof.modalities import Encoder, Example
+from tuneproof.records import Progress, Scores
+from tuneproof.tasks import Answer
+from tuneproof.train.batches import epoch_steps, steps_per_epoch
+from tuneproof.train.optim import scale, set_lr
+
+
+@dataclass(slots=True)
+class State:
+    """What changes during training, all of it: a checkpoint is this and nothing else."""
+
+    model: Module
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    loss: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))  # sum since the last report
+    units: int = 0  # since the last report
+    rows: int = 0
+    tokens: int = 0
+    stop: bool = False  # set by a signal: end at the next step boundary
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What does not change."""
+
+    answer: Answer
+    encoder: Encoder
+    examples: Sequence[Example]
+    settings: Train
+    steps: int
+    precision: str
+    validate: Callable[[Module], Scores]
+
+
+def fit(state: State, job: Job) -> Iterator[Progress]:
+    """Trains from ``state.step`` to ``job.steps``; yields at log points, at validations and when asked to stop."""
+    settings = job.settings
+    lengths = [len(example) for example in job.examples]
+    per_epoch = steps_per_epoch(len(lengths), settings.batch_size)
+    started = time.monotonic()
+    order: list[list[list[int]]] = []
+    model = training_mode(state.model)
+    while state.step < job.steps:
+        epoch, within = divmod(state.step, per_epoch)
+        if not order or within == 0:
+            order = epoch_steps(
+                lengths,
+                batch_size=settings.batch_size,
+                accumulate=settings.accumulate,
+                seed=settings.seed,
+                epoch=epoch,
+            )
+        lr = set_lr(state.optimizer, scale(state.step, job.steps, settings))
+        one_step(state, job, order[within])
+        validation = None
+        if state.step % settings.validate_every == 0 or state.step == job.steps:
+            validation = job.validate(model)
+            training_mode(model)
+        seconds = time.monotonic() - started
+        if validation is not None or state.step % settings.log_every == 0:
+            yield _progress(state, job, lr, per_epoch, seconds, validation)
+        if state.stop:
+            yield _progress(state, job, lr, per_epoch, seconds, paused=True)
+
+
+def one_step(state: State, job: Job, micros: Sequence[Sequence[int]]) -> None:
+    """One update of the weights from the rows of ``micros``."""
+    rows = [[job.examples[row] for row in micro] for micro in micros]
+    units = sum(example.units for micro in rows for example in micro)
+    state.optimizer.zero_grad(set_to_none=True)
+    for index, examples in enumerate(rows):
+        torch.manual_seed(_mix(job.settings.seed, state.step, index))
+        batch = job.encoder.collate(examples)
+        with arithmetic(job.precision):
+            loss = job.answer.loss(state.model, batch) / units
+        loss.backward()  # type: ignore[no-untyped-call]
+        state.loss += loss.detach().double() * units
+        state.tokens += batch.tokens
+        state.rows += len(batch)
+    trained = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
+    torch.nn.utils.clip_grad_norm_(trained, job.settings.clip)
+    state.optimizer.step()
+    state.units += units
+    state.step += 1
+
+
+def _progress(
+    state: State,
+    job: Job,
+    lr: float,
+    per_epoch: int,
+    seconds: float,
+    validation: Scores | None = None,
+    *,
+    paused: bool = False,
+) -> Progress:
+    loss = float(state.loss) / max(1, state.units)
+    if loss != loss or loss == float("inf"):
+        raise RunError(
+            f"The loss is no number any more at step {state.step}.",
+            f"Try a smaller learning rate: --set train.lr={job.settings.lr / 3:.1e}",
+        )
+    if not paused:
+        state.loss = torch.zeros((), dtype=torch.float64)
+        state.units = 0
+    return Progress(
+        stage="train",
+        step=state.step,
+        steps=job.steps,
+        epoch=state.step / per_epoch,
+        loss=loss,
+        lr=lr,
+        rows=state.rows,
+        tokens=state.tokens,
+        seconds=seconds,
+        validation=validation,
+        paused=paused,
+    )
+
+
+def training_mode(model: Module) -> Module:
+    """Dropout on, but only in modules of which something trains: a frozen layer's output stays a constant."""
+    model.train()
+    for module in model.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            module.eval()
+    return model
+
+
+def _mix(seed: int, step: int, micro: int) -> int:
+    """One 63-bit number from three (SplitMix64's multipliers), different for neighbouring steps."""
+    value = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + micro * 0x94D049BB133111EB) & (2**64 - 1)
+    value ^= value >> 31
+    return (value * 0xD6E8FEB86659FD93 & (2**64 - 1)) >> 1

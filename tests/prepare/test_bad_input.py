@@ -1,0 +1,154 @@
+"""Every bad file ends in one sentence that names the file, the line and the remedy, with exit code 2."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tuneproof.config import Data
+from tuneproof.errors import ConfigError, DataError, Error
+from tuneproof.prepare import prepare
+
+
+def reviews(rows: int = 60) -> str:
+    lines = [f"this is the review number {i} of a product,{'good' if i % 2 else 'bad'}" for i in range(rows)]
+    return "text,label\n" + "\n".join(lines) + "\n"
+
+
+GOOD = reviews()
+CHAT = [{"messages": [{"role": "user", "content": f"q {i}"}, {"role": "assistant", "content": "a"}]} for i in range(30)]
+
+
+def lines(rows: list[object]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+# name of the file, its content, options, what the sentence says (beside the file's name)
+BAD = {
+    "empty": ("a.csv", "", {}, ["is empty", "header line"]),
+    "only white space": ("a.csv", "\n \n", {}, ["is empty"]),
+    "header only": ("a.csv", "text,label\n", {}, ["line 1", "no rows", "Add rows"]),
+    "duplicate header": ("a.csv", "text,text\na,b\n", {}, ["line 1", '"text" twice', "columns 1 and 2", "Rename"]),
+    "no header": ("a.csv", GOOD.partition("\n")[2], {}, ["line 1", "not like a header", '"bad"', "first line"]),
+    "no header, numbers": ("a.csv", "1.0,2\n3,4\n", {}, ["line 1", '"1.0" is a number', "first line"]),
+    "ragged": ("a.csv", GOOD + "a,b,c\nd\n", {}, ["line 62", "3 fields", "has 2", "1 more row", "quotes"]),
+    "open quote": ("a.csv", GOOD + 'x,"y\nz,good\n', {}, ["line 62", "never closed", "Close it"]),
+    "stray quote": ("a.csv", GOOD + '"x"y,good\n', {}, ["line 62", "after its closing quote", "twice"]),
+    "not UTF-8": ("a.csv", GOOD.encode() + "costs £5,good\n".encode("cp1252"), {}, ["line 62", "0xa3", "iconv -f cp1252"]),
+    "UTF-16": ("a.csv", GOOD.encode("utf-16"), {}, ["line 1", "UTF-16", "iconv -f UTF-16"]),
+    "NUL": ("a.csv", GOOD.encode() + b"a\0b,good\n", {}, ["line 62", "NUL byte", "tr -d"]),
+    "pickle": ("a.csv", b"\x80\x04\x95abc", {}, ["pickle", "CSV or JSONL"]),
+    "zip": ("a.jsonl", b"PK\x03\x04abc", {}, ["zip", "CSV"]),
+    "gzip": ("a.csv", b"\x1f\x8b\x08abc", {}, ["gzip", "gunzip"]),
+    "damaged parquet": ("a.parquet", b"PAR1abc", {}, ["Parquet", "Write it again"]),
+    "no separator": ("a.txt", "just words\nand more\n", {}, ["line 1", "no separator"]),
+    "broken JSON": ("a.jsonl", lines(CHAT[:16]) + '{"messages": [\n' + lines(CHAT[16:]), {}, ["line 17", "JSON", "Correct"]),
+    "two broken": ("a.jsonl", lines(CHAT) + "{]\n{]\n", {}, ["line 31", "1 more line"]),
+    "not an object": ("a.jsonl", lines([*CHAT, [1]]), {}, ["line 31", "an array", "Correct"]),
+    "key twice": ("a.jsonl", lines(CHAT) + '{"a": 1, "a": 2}\n', {}, ["line 31", '"a" stands twice']),
+    "half a surrogate": ("a.jsonl", '{"a": "\\ud800"}\n', {}, ["line 1", "surrogate"]),
+    "deep nesting": ("a.jsonl", '{"a": ' + "[" * 200_000 + "\n", {}, ["line 1", "nested too deeply"]),
+    "infinity": ("a.jsonl", '{"a": Infinity}\n', {}, ["line 1", "Infinity"]),
+    "huge number": ("a.jsonl", '{"a": ' + "1" * 5000 + "}\n", {}, ["line 1", "digits"]),
+    "one object": ("a.json", '{\n "data": [1,\n 2]\n}\n', {}, ["line 1", '"data"', "not rows"]),
+    "cut array": ("a.json", '[{"a": 1},\n{"a": 2}\n', {}, ["line 3", "expected after element 2", "cut short"]),
+    "bad element": ("a.json", '[{"a": 1},\n{"a" 2}]\n', {}, ["line 2", "JSON", "Correct"]),
+    "empty array": ("a.json", "[]", {}, ["no rows"]),
+    "JSON suffix, no JSON": ("a.json", "text,label\n", {}, ["line 1", "starts with", "Rename"]),
+    "nothing fits": ("a.csv", "x,y\n1,2\n3,4\n", {}, ['"x" (numbers', "Known layouts"]),
+    "unknown text column": ("a.csv", GOOD, {"text": "txt"}, ['"txt"', '"text", "label"', 'Did you mean "text"']),
+    "unknown label column": ("a.csv", GOOD, {"label": "labl"}, ['"labl"', 'Did you mean "label"']),
+    "unknown group column": ("a.csv", GOOD, {"group": "user"}, ['"user"', "--group"]),
+    "task without columns": ("a.csv", GOOD, {"task": "instruction"}, ["instruction", '"text" (free text', "Known layouts"]),
+    "one class": ("a.csv", GOOD.replace(",bad", ",good"), {}, ["line 2", 'label "good"', "two classes"]),
+    "a class of one row": ("a.csv", GOOD + "some text here,goood\n", {}, ["line 62", '"goood"', 'mean "good"']),
+    "labels missing": ("a.csv", GOOD.replace(",bad", ","), {}, ["line 2", "30 of 60", "no label 30", "data.max_missing=0.50"]),
+    "too few rows": ("a.csv", reviews(12), {}, ["12 usable rows", "needs 20", "--test"]),
+    "no assistant": ("a.jsonl", lines([{"messages": [{"role": "user", "content": "x"}]}] * 30), {}, ["line 1", "no assistant turn 30"]),
+    "two layouts": (
+        "a.jsonl",
+        lines([*CHAT, {"messages": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y"}]}]),
+        {},
+        ["two layouts", "60 messages have role", "2 have from", "one way"],
+    ),
+    "two texts": (
+        "a.csv",
+        "en,de,label\n" + "".join(f"some english words {i},einige deutsche worte {i},x{i % 2}\n" for i in range(30)),
+        {},
+        ["which column is the text", '"de"', '"en"', "--text NAME --label NAME"],
+    ),
+    "preference pairs": (
+        "a.jsonl",
+        lines([{"prompt": f"q {i}", "chosen": "a", "rejected": "b"} for i in range(30)]),
+        {},
+        ['"chosen" and "rejected"', "preference pairs", "--task"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_file_gets_one_sentence(case: str, write, answers) -> None:
+    name, content, options, told = BAD[case]
+    path = write(name, content)
+    with pytest.raises(Error) as caught:
+        prepare(path, Data(**options), answers)
+    error = caught.value
+    assert error.exit_code == 2 and isinstance(error, DataError)
+    assert error.message.startswith(str(path))
+    assert error.hint and "\n" not in str(error)
+    assert [part for part in told if part not in str(error)] == [], str(error)
+
+
+def refused(path: Path, answers, **options: str) -> str:
+    with pytest.raises(Error) as caught:
+        prepare(path, Data(**options), answers)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_a_missing_file_is_answered_with_its_neighbour(reviews_csv: Path, answers) -> None:
+    told = refused(reviews_csv.with_name("review.csv"), answers)
+    assert "There is no file" in told and 'Did you mean "reviews.csv"?' in told
+
+
+def test_a_folder_is_not_a_file(tmp_path: Path, answers) -> None:
+    assert "is a folder" in refused(tmp_path, answers)
+
+
+def test_an_unknown_task_gets_the_nearest(reviews_csv: Path, answers) -> None:
+    with pytest.raises(ConfigError, match="text-classification"):
+        prepare(reviews_csv, Data(task="text-clasification"), answers)
+
+
+def test_columns_without_effect_are_refused(write, answers) -> None:
+    told = refused(write("a.jsonl", CHAT), answers, task="instruction", text="messages")
+    assert "no effect" in told
+
+
+def test_a_test_file_with_an_unknown_label(write, reviews_csv: Path, answers) -> None:
+    test = write("test.csv", "text,label\nnice,good\nterrible,awful\n")
+    told = refused(reviews_csv, answers, test=str(test))
+    assert str(test) in told and '"awful" (line 3)' in told and "no train row" in told
+
+
+def test_a_test_file_without_the_column(write, reviews_csv: Path, answers) -> None:
+    told = refused(reviews_csv, answers, test=str(write("test.csv", "text,lable\nnice,good\n")))
+    assert "test.csv" in told and 'no column "label"' in told and 'Did you mean "lable"?' in told
+
+
+def test_the_file_itself_is_no_test(reviews_csv: Path, answers) -> None:
+    assert "training file itself" in refused(reviews_csv, answers, test=str(reviews_csv))
+
+
+def test_a_test_file_that_holds_all_of_train(write, reviews_csv: Path, answers) -> None:
+    copy = write("copy.csv", reviews_csv.read_text())
+    told = refused(reviews_csv, answers, test=str(copy))
+    assert "0 usable rows" in told and "60 rows that are also in the test file" in told
+
+
+def test_too_few_groups(write, answers) -> None:
+    rows = [{"text": f"this is the text {i}", "label": f"x{i % 2}", "who": f"w{i % 2}"} for i in range(40)]
+    told = refused(write("a.jsonl", rows), answers, group="who")
+    assert "2 groups" in told and "a.jsonl" in told
