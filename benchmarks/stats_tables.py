@@ -86,7 +86,7 @@ def clustered_null(clusters: int, per: int, draws: int = 2_000) -> tuple[float, 
     return float(naive.mean()), float(robust.mean()), float(np.mean(flips))
 
 
-def macro_f1_null(n: int, classes: int, draws: int = 200) -> tuple[float, float]:
+def macro_f1_null(n: int, classes: int, draws: int = 500) -> tuple[float, float]:
     """Size at 5% of the swap test and coverage of the paired bootstrap for macro-F1 of two equally good models."""
     from tuneproof.tasks import metrics
 
@@ -180,7 +180,7 @@ def main() -> None:
         cells = clustered_null(count, 10, draws=1_000 if count == 100 else 2_000)
         rows.append(f"| {count} | " + " | ".join(f"{x:.3f}" for x in cells) + " |")
     _table("| clusters | items as independent | cluster t | sign flips |", rows)
-    print("### macro-F1, skewed classes, two equally good models, 200 draws\n")
+    print("### macro-F1, skewed classes, two equally good models, 500 draws\n")
     rows = []
     for n, classes in ((200, 5), (1000, 20)):
         size, coverage = macro_f1_null(n, classes)

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shutil
 import subprocess
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from page_reports import REPORTS
 
 from tuneproof.evaluate.page import render
 
 CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs /usr/bin/chromium (apt-get install chromium)")
 
-FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
---disable-component-update --disable-sync --disable-dev-shm-usage --hide-scrollbars --enable-logging=stderr""".split()
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--enable-logging=stderr",
+]
 
 ACTIONS = """
 const press = (node) => node.click();
 const table = document.querySelector("#classes table");
-const shown = () => [...table.tBodies[0].rows].filter((row) => row.offsetParent !== null).map((row) => row.cells[0].textContent.trim());
+const seen = () => [...table.tBodies[0].rows].filter((row) => row.offsetParent !== null);
+const shown = () => seen().map((row) => row.cells[0].textContent.trim());
 const said = { ready: document.documentElement.dataset.ready, before: shown().length };
 press(table.parentElement.querySelector("button.all"));
 said.all = shown().length;
@@ -43,15 +54,6 @@ const term = document.querySelector("abbr"); term.focus();
 said.tip = document.querySelector(".tip").textContent;
 document.body.dataset.said = JSON.stringify(said);
 """
-
-
-def reports() -> ModuleType:
-    """The reports of ``test_page.py``, however the tests are imported."""
-    spec = importlib.util.spec_from_file_location("page_reports", Path(__file__).with_name("test_page.py"))
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def browse(page: str, folder: Path, *flags: str) -> tuple[str, str]:
@@ -78,7 +80,7 @@ def driven(page: str, script: str, folder: Path, *flags: str) -> dict[str, Any]:
 
 
 def test_tables_sort_filter_and_sections_fold(tmp_path: Path) -> None:
-    said = driven(render(reports().banking()), ACTIONS, tmp_path)
+    said = driven(render(REPORTS["banking"]()), ACTIONS, tmp_path)
     assert said["ready"] == "yes"
     assert said["before"] == 12 and said["all"] == 77
     assert said["sorted"] == sorted(said["sorted"], key=str.casefold) and said["backwards"] == said["sorted"][::-1]
@@ -89,7 +91,7 @@ def test_tables_sort_filter_and_sections_fold(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["chat", "hostile"])
 def test_it_opens_without_an_error_and_runs_nothing_of_the_users(name: str, tmp_path: Path) -> None:
-    document, console = browse(render(reports().REPORTS[name]()), tmp_path)
+    document, console = browse(render(REPORTS[name]()), tmp_path)
     assert console == ""
     assert 'data-ready="yes"' in document
     assert "<title>owned" not in document
@@ -98,7 +100,7 @@ def test_it_opens_without_an_error_and_runs_nothing_of_the_users(name: str, tmp_
 @pytest.mark.parametrize("name", ["banking", "reviews", "hostile"])
 def test_nothing_sticks_out_on_a_phone(name: str, tmp_path: Path) -> None:
     """The page in a frame of 390 px: no element is wider than the screen unless it scrolls by itself."""
-    page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", render(reports().REPORTS[name]()))
+    page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", render(REPORTS[name]()))
     (tmp_path / "inner.html").write_text(page, encoding="utf-8")
     frame = '<iframe src="inner.html" style="width:390px;height:900px"></iframe>'
     script = """onload = () => { const inner = document.querySelector("iframe").contentDocument.documentElement;

@@ -20,6 +20,8 @@ def reviews(rows: int = 60) -> str:
 GOOD = reviews()
 CHAT = [{"messages": [{"role": "user", "content": f"q {i}"}, {"role": "assistant", "content": "a"}]} for i in range(30)]
 
+MONOLOGUE = {"messages": [{"role": "user", "content": "x"}]}
+
 
 def lines(rows: list[object]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
@@ -36,7 +38,12 @@ BAD = {
     "ragged": ("a.csv", GOOD + "a,b,c\nd\n", {}, ["line 62", "3 fields", "has 2", "1 more row", "quotes"]),
     "open quote": ("a.csv", GOOD + 'x,"y\nz,good\n', {}, ["line 62", "never closed", "Close it"]),
     "stray quote": ("a.csv", GOOD + '"x"y,good\n', {}, ["line 62", "after its closing quote", "twice"]),
-    "not UTF-8": ("a.csv", GOOD.encode() + "costs £5,good\n".encode("cp1252"), {}, ["line 62", "0xa3", "iconv -f cp1252"]),
+    "not UTF-8": (
+        "a.csv",
+        GOOD.encode() + "costs £5,good\n".encode("cp1252"),
+        {},
+        ["line 62", "0xa3", "iconv -f cp1252"],
+    ),
     "UTF-16": ("a.csv", GOOD.encode("utf-16"), {}, ["line 1", "UTF-16", "iconv -f UTF-16"]),
     "NUL": ("a.csv", GOOD.encode() + b"a\0b,good\n", {}, ["line 62", "NUL byte", "tr -d"]),
     "pickle": ("a.csv", b"\x80\x04\x95abc", {}, ["pickle", "CSV or JSONL"]),
@@ -44,7 +51,12 @@ BAD = {
     "gzip": ("a.csv", b"\x1f\x8b\x08abc", {}, ["gzip", "gunzip"]),
     "damaged parquet": ("a.parquet", b"PAR1abc", {}, ["Parquet", "Write it again"]),
     "no separator": ("a.txt", "just words\nand more\n", {}, ["line 1", "no separator"]),
-    "broken JSON": ("a.jsonl", lines(CHAT[:16]) + '{"messages": [\n' + lines(CHAT[16:]), {}, ["line 17", "JSON", "Correct"]),
+    "broken JSON": (
+        "a.jsonl",
+        lines(CHAT[:16]) + '{"messages": [\n' + lines(CHAT[16:]),
+        {},
+        ["line 17", "JSON", "Correct"],
+    ),
     "two broken": ("a.jsonl", lines(CHAT) + "{]\n{]\n", {}, ["line 31", "1 more line"]),
     "not an object": ("a.jsonl", lines([*CHAT, [1]]), {}, ["line 31", "an array", "Correct"]),
     "key twice": ("a.jsonl", lines(CHAT) + '{"a": 1, "a": 2}\n', {}, ["line 31", '"a" stands twice']),
@@ -61,12 +73,22 @@ BAD = {
     "unknown text column": ("a.csv", GOOD, {"text": "txt"}, ['"txt"', '"text", "label"', 'Did you mean "text"']),
     "unknown label column": ("a.csv", GOOD, {"label": "labl"}, ['"labl"', 'Did you mean "label"']),
     "unknown group column": ("a.csv", GOOD, {"group": "user"}, ['"user"', "--group"]),
-    "task without columns": ("a.csv", GOOD, {"task": "instruction"}, ["instruction", '"text" (free text', "Known layouts"]),
+    "task without columns": (
+        "a.csv",
+        GOOD,
+        {"task": "instruction"},
+        ["instruction", '"text" (free text', "Known layouts"],
+    ),
     "one class": ("a.csv", GOOD.replace(",bad", ",good"), {}, ["line 2", 'label "good"', "two classes"]),
     "a class of one row": ("a.csv", GOOD + "some text here,goood\n", {}, ["line 62", '"goood"', 'mean "good"']),
-    "labels missing": ("a.csv", GOOD.replace(",bad", ","), {}, ["line 2", "30 of 60", "no label 30", "data.max_missing=0.50"]),
+    "labels missing": (
+        "a.csv",
+        GOOD.replace(",bad", ","),
+        {},
+        ["line 2", "30 of 60", "no label 30", "data.max_missing=0.50"],
+    ),
     "too few rows": ("a.csv", reviews(12), {}, ["12 usable rows", "needs 20", "--test"]),
-    "no assistant": ("a.jsonl", lines([{"messages": [{"role": "user", "content": "x"}]}] * 30), {}, ["line 1", "no assistant turn 30"]),
+    "no assistant": ("a.jsonl", lines([MONOLOGUE] * 30), {}, ["line 1", "no assistant turn 30"]),
     "two layouts": (
         "a.jsonl",
         lines([*CHAT, {"messages": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y"}]}]),
@@ -85,7 +107,7 @@ BAD = {
         {},
         ['"chosen" and "rejected"', "preference pairs", "--task"],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD)

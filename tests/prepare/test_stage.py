@@ -150,6 +150,32 @@ def test_the_ledger_closes_on_every_file(write, answers, train, test) -> None:
         assert ledger.closes() and ledger.rows_in[str(path)] == len(train)
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**400), 10**400) | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "content"]), inner),
+    max_leaves=4,
+)
+KEYS = st.sampled_from(["text", "label", "messages", "prompt", "response", "system", "who"])
+
+
+@SETTINGS
+@given(
+    st.lists(st.dictionaries(KEYS, JSON, min_size=1), min_size=1, max_size=6), st.sampled_from([{}, {"group": "who"}])
+)
+def test_any_types_end_in_a_result_or_a_sentence(write, answers, drawn, group: dict[str, str]) -> None:
+    good = [{"text": f"some text {i}", "label": f"x{i % 2}", "who": i} for i in range(40)]
+    talk = [
+        {"messages": [{"role": "user", "content": f"{i}"}, {"role": "assistant", "content": "y"}]} for i in range(40)
+    ]
+    for rows in ([*good, *drawn], [*talk, *drawn], drawn):
+        try:
+            prepared = prepare(write("a.jsonl", rows), Data(max_missing=1.0, **group), answers)
+        except DataError as error:
+            assert "a.jsonl" in error.message and error.hint
+        else:
+            assert prepared.ledger.closes()
+
+
 def table(numbers: list[int]) -> Table:
     return Table(
         {

@@ -64,4 +64,5 @@ def test_clusters_and_few_of_them(tables: ModuleType) -> None:
 
 def test_corpus_metrics(tables: ModuleType) -> None:
     size, coverage = tables.macro_f1_null(200, 5)
-    assert size <= 0.09 and coverage >= 0.90  # 200 draws: three standard errors around .05 and .95
+    # 500 draws have a standard error of .01; the percentile interval covers 93% where classes are rare (1,500 draws).
+    assert size <= 0.08 and coverage >= 0.90

@@ -154,7 +154,9 @@ def test_score_z_at_no_margin_is_mcnemars_z() -> None:
 
 
 def test_holm() -> None:
-    multitest = pytest.importorskip("statsmodels.stats.multitest", reason="statsmodels is an oracle, in the proof group")
+    multitest = pytest.importorskip(
+        "statsmodels.stats.multitest", reason="statsmodels is an oracle, in the proof group"
+    )
     rng = np.random.default_rng(7)
     for size in (1, 2, 5, 20):
         p = (rng.random(size) ** 3).tolist()

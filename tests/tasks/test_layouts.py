@@ -53,7 +53,7 @@ def test_text_and_label(values: dict[str, Sequence[Any]], found: tuple[str, str]
 
 
 def test_equal_claims_are_a_question() -> None:
-    with pytest.raises(DataError, match='"left", "right" have an equal claim.* --text NAME --label NAME'):
+    with pytest.raises(DataError, match=r'"left", "right" have an equal claim.* --text NAME --label NAME'):
         layouts.text_and_label(facts(left=LONG, right=LONG, label=["a", "b"]), Data())
     with pytest.raises(DataError, match='"intent", "topic" have an equal claim'):
         layouts.text_and_label(facts(text=LONG, intent=["a", "b"], topic=["c", "d"]), Data())
@@ -63,7 +63,7 @@ def test_what_was_asked_for_is_used() -> None:
     found = facts(left=LONG, right=LONG, label=["a", "b"], grade=["c", "d"])
     assert fields(layouts.text_and_label(found, Data(text="right"))) == ("right", "label")
     assert fields(layouts.text_and_label(found, Data(text="left", label="grade"))) == ("left", "grade")
-    with pytest.raises(DataError, match='no column "rigth".*Did you mean "right"'):
+    with pytest.raises(DataError, match=r'no column "rigth".*Did you mean "right"'):
         layouts.text_and_label(found, Data(text="rigth"))
     with pytest.raises(DataError, match="both the text and the label"):
         layouts.text_and_label(found, Data(text="left", label="left"))
@@ -162,8 +162,12 @@ def test_labels_are_stripped_and_numbers_agree() -> None:
 
 @pytest.mark.parametrize(
     ("row", "reason"),
-    [({"t": "x", "l": " "}, "no label"), ({"t": None, "l": "a"}, "empty text"), ({"t": ["x"], "l": "a"}, "text is a list or an object")],
-)  # fmt: skip
+    [
+        ({"t": "x", "l": " "}, "no label"),
+        ({"t": None, "l": "a"}, "empty text"),
+        ({"t": ["x"], "l": "a"}, "text is a list or an object"),
+    ],
+)
 def test_unusable_texts_have_a_reason(row: dict[str, Any], reason: str) -> None:
     with pytest.raises(layouts.Unusable) as caught:
         layouts.canonical_text(row, schema("text+label", text="t", label="l"))

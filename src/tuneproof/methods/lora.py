@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,6 +28,7 @@ class Lora:
 
     def __init__(self, config: Config) -> None:
         self.options = config.lora
+        self.base = config.model.name
 
     @classmethod
     def settings(cls, config: Config, layers: int) -> dict[str, tuple[Any, str]]:
@@ -53,13 +56,24 @@ class Lora:
             target_modules=targets,
             modules_to_save=heads or None,
         )
-        return get_peft_model(model, options)
+        with _between_versions():
+            return get_peft_model(model, options)
 
     def save(self, model: Module, to: Path) -> None:
         assert isinstance(model, PeftModel)
+        model.peft_config["default"].base_model_name_or_path = self.base  # a name that travels, not a path of this disk
         model.save_pretrained(to, save_embedding_layers=False)
 
     def load(self, open_model: Callable[[Path], Module], base: Path, path: Path) -> Module:
         model = open_model(base)
         assert isinstance(model, PreTrainedModel)
-        return PeftModel.from_pretrained(model, path)
+        with _between_versions():
+            return PeftModel.from_pretrained(model, path)
+
+
+@contextmanager
+def _between_versions() -> Iterator[None]:
+    """peft 0.21 reads a property of transformers 5 under its old name, and its user would be told to change that."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        yield

@@ -58,6 +58,7 @@ def _array(raw: bytes, source: str) -> Table:
     at = _skip(text, text.index("[") + 1)
     line, counted = 1, 0
     closed = text[at : at + 1] == "]"
+    at += closed
     while not closed:
         line, counted = line + text.count("\n", counted, at), at
         try:

@@ -165,6 +165,8 @@ def _kind(value: Any) -> str:
     """Digits in a text file are a number; true and false are a text (a label with two values)."""
     if isinstance(value, bool):
         return "text"
-    if isinstance(value, int | float):
+    if isinstance(value, float):
         return "number" if math.isfinite(value) else "text"
+    if isinstance(value, int):
+        return "number"
     return "number" if layouts.is_number(value) else "text"

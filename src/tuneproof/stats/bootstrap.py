@@ -152,10 +152,10 @@ def seeds_difference(
     if tables[1].shape[1] != n or not n or not all(np.isfinite(t).all() for t in tables):
         raise DataError("Expected finite scores: one row per seed, one column per item, the same items for A and B.")
     codes, count = clusters(group, n)
-    columns = sparse.csr_array((np.ones(n), (codes, np.arange(n))), shape=(count, n))
     # One statistic per seed and cluster, and the cluster's size as the last column.
-    parts = [columns @ tables[0].T, columns @ tables[1].T, (columns @ np.ones(n))[:, None]]
-    summed = sparse.csr_array(np.hstack(parts))
+    totals = np.zeros((count, tables[0].shape[0] + tables[1].shape[0] + 1))
+    np.add.at(totals, codes, np.vstack([*tables, np.ones((1, n))]).T)
+    summed = sparse.csr_array(totals)
     rng = np.random.default_rng([seed, 0])
     sums = np.concatenate(list(_resampled(summed, rng, replicates)))
     split = tables[0].shape[0]

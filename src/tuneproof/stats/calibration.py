@@ -114,7 +114,8 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike) -> Temperature:
     """The temperature with the least NLL (Guo et al. 2017), by bounded search over log T in [log .05, log 20].
 
     logits (n, K), truth (n,) class numbers or (n, K) 0/1. NLL is convex in 1/T, so the one minimum is the global one.
-    Kept only if NLL improves and the minimum lies inside the bounds: at a bound the split has no mistake to learn from.
+    Kept only if NLL improves and the minimum lies inside the bounds. A split without a single mistake has no minimum
+    (ever more confidence is ever better) and is refused.
     """
     table = np.asarray(logits, dtype=np.float64)
     target = np.asarray(truth)
@@ -122,6 +123,10 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike) -> Temperature:
         _checked(table, target)
     elif target.shape != table.shape or not table.size or not np.isfinite(table).all():
         raise DataError(f"Logits of shape {table.shape} do not fit truth of shape {target.shape}.")
+
+    if not _mistaken(table, target):
+        nll = _mean_nll(table, target)
+        return Temperature(1.0, False, nll, nll, len(table), "the split holds no mistake to learn from")
 
     def loss(log_temperature: float) -> float:
         return _mean_nll(table / np.exp(log_temperature), target)
@@ -143,6 +148,12 @@ def _mean_nll(logits: Floats, target: Integers) -> float:
         return float(np.logaddexp(0.0, np.where(target > 0, -logits, logits)).sum(axis=1).mean())
     chosen = logits[np.arange(target.size), target]
     return float((special.logsumexp(logits, axis=1) - chosen).mean())
+
+
+def _mistaken(logits: Floats, target: Integers) -> bool:
+    if target.ndim == 2:
+        return bool(((logits > 0) != (target > 0)).any())
+    return bool((logits.max(axis=1) > logits[np.arange(target.size), target]).any())
 
 
 def _checked(table: ArrayLike, truth: ArrayLike) -> tuple[Floats, Integers]:

@@ -108,11 +108,11 @@ def mcnemar(only_a: ArrayLike, only_b: ArrayLike, mid: bool = True) -> Floats:
     mid-p is ``2 P(X <= m) - P(X = m)`` with ``m = min(b, c)``, ``X ~ Bin(b+c, 1/2)`` (Fagerland, Lydersen & Laake
     2013), here as ``F(m) + F(m-1)``; 1 when b + c = 0.
     """
-    b, c = np.asarray(only_a), np.asarray(only_b)
-    least, total = np.minimum(b, c).astype(np.float64), (b + c).astype(np.float64)
-    upto = np.where(total > 0, special.bdtr(least, np.maximum(total, 1), 0.5), 1.0)
-    below = np.where(least > 0, special.bdtr(np.maximum(least - 1, 0), np.maximum(total, 1), 0.5), 0.0)
-    return np.minimum(1.0, np.where(total > 0, upto + below if mid else 2 * upto, 1.0))
+    b, c = np.asarray(only_a, dtype=np.int64), np.asarray(only_b, dtype=np.int64)
+    least, total = np.minimum(b, c), np.maximum(b + c, 1)
+    upto = special.bdtr(least.astype(np.float64), total, 0.5)
+    below = np.where(least > 0, special.bdtr(np.maximum(least - 1, 0).astype(np.float64), total, 0.5), 0.0)
+    return np.asarray(np.where(b + c > 0, np.minimum(1.0, upto + below if mid else 2 * upto), 1.0))
 
 
 def score_z(only_a: ArrayLike, only_b: ArrayLike, n: ArrayLike, margin: ArrayLike) -> Floats:

@@ -32,7 +32,7 @@ def detectable(
         raise ConfigError(f"The disagreement is {disagreement}.", "It is a share of the items: between 0 and 1.")
     z = _two_sided(alpha, power)
     gain = z * math.sqrt(disagreement / n)
-    if gain > disagreement:
+    if gain >= disagreement:
         gain = z * z / n
     return gain if gain <= 1 else None
 

@@ -17,7 +17,6 @@ from tuneproof.config import Data
 from tuneproof.errors import DataError, nearest
 from tuneproof.records import Column, Guess
 from tuneproof.tasks.rows import (
-    WHOLE,
     Unusable,
     canonical_messages,
     canonical_text,
@@ -267,8 +266,9 @@ def _label_rank(column: Column) -> int:
     few = column.distinct * 5 <= present and column.distinct > 1
     tier = _tier(column.name, LABEL_NAMES)
     if number * 2 > present:
-        if not all(WHOLE.fullmatch(value) for value in column.values if is_number(value)):
-            return -1
+        fractions = any(is_number(value) and not float(value).is_integer() for value in column.values)
+        if fractions and not (tier >= 2 and few and column.distinct <= 20):
+            return -1  # a number to predict, or a price
         if tier >= 2:
             return tier + 1 if column.distinct <= 20 or few else -1
         return (2 if tier else 0) if few and column.distinct <= 11 else -1

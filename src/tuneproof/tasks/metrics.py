@@ -383,6 +383,8 @@ def bleu(predicted: Sequence[str], references: Sequence[str], tokenize: str = "1
     from sacrebleu.metrics.bleu import BLEU
 
     _same_length(references, predicted)
+    if not references:
+        return None, "undefined"
     metric = BLEU(tokenize=tokenize)
     found = metric.corpus_score(list(predicted), [list(references)])
     return (float(found.score) if found.ref_len else None), str(metric.get_signature())

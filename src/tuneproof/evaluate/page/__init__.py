@@ -2,7 +2,8 @@
 
     (folder / "report.html").write_text(render(report), encoding="utf-8")
 
-A section is one row in SECTIONS, one view that arranges its figures, one template ``templates/sections/<name>.html.j2``.
+A section is one row in SECTIONS, one view that arranges its figures, and one template
+``templates/sections/<name>.html.j2``.
 A section whose figures are missing is left out; keys that nobody knows are ignored. It computes nothing: what is not
 in the report is not on the page. All text of the report is untrusted and is shown as text.
 """
@@ -14,12 +15,13 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from tuneproof.evaluate.page import numbers, views
+from tuneproof.evaluate.page import compared, numbers, views
 from tuneproof.evaluate.page.words import METRICS, TERMS, Metric
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ class Section:
 
 
 SECTIONS = (
-    Section("scores", "Did it help?", views.scores),
+    Section("scores", "Did it help?", compared.scores),
     Section("answers", "Answers side by side", views.answers),
     Section("classes", "Class by class", views.classes),
     Section("rows", "Best and worst rows", views.rows),
@@ -61,15 +63,16 @@ SECTIONS = (
 def render(report: Mapping[str, Any]) -> str:
     """The whole page; raises nothing for missing, empty or odd parts of the report."""
     used: dict[str, str] = {}
-    env = _environment(used, views.metric_help(report))
+    env, own = _environment(), _own(used, views.metric_help(report))
     sections = []
     for section in SECTIONS:
         view = section.view(report)
         if view:
-            body = env.get_template(f"sections/{section.name}.html.j2").render(view)
+            body = env.get_template(f"sections/{section.name}.html.j2").render({**own, **view})
             sections.append({"name": section.name, "title": section.title, "body": Markup(body)})
     script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
     page = env.get_template("page.html.j2").render(
+        **own,
         verdict=views.verdict(report),
         sections=sections,
         words=used,
@@ -79,8 +82,9 @@ def render(report: Mapping[str, Any]) -> str:
     return _printable(page)
 
 
-def _environment(used: dict[str, str], metric_help: Mapping[str, str]) -> Environment:
-    """Templates with escaping on; ``used`` collects the terms that the page explains at its end."""
+@cache
+def _environment() -> Environment:
+    """Templates with escaping on, compiled once."""
     from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 
     env = Environment(
@@ -90,26 +94,31 @@ def _environment(used: dict[str, str], metric_help: Mapping[str, str]) -> Enviro
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    filters = ("count", "plural", "number", "share", "score", "signed", "interval", "probability", "duration", "moment")
+    for name in (*filters, "memory", "large"):
+        env.filters[name] = getattr(numbers, name)
+    env.filters["plural_of"] = lambda items, noun, many="": numbers.plural(len(items), noun, many)
+    env.filters["breakable"] = breakable
+    env.filters["file"] = file_name
+    env.filters["last_part"] = _last_part
+    env.filters["legend_of"] = lambda lines: [(f"line-{line.kind}", line.name) for line in lines]
+    return env
+
+
+def _own(used: dict[str, str], metric_help: Mapping[str, str]) -> dict[str, Any]:
+    """What belongs to one page: its budget of text, and in ``used`` the terms that it explains at its end."""
 
     def term(word: str, shown: str = "") -> Markup:
         """A term with its meaning in a tooltip."""
-        meaning = TERMS.get(word, "")
-        return _explained(shown or word, word, meaning, used)
+        return _explained(shown or word, word, TERMS.get(word, ""), used)
 
     def metric(name: Any, first: bool = False) -> Markup:
         """The name of a metric with its meaning in a tooltip; ``first``: with a capital, at the start of a line."""
         known = METRICS.get(str(name), Metric(str(name).replace("_", " "), ""))
         shown = known.name[:1].upper() + known.name[1:] if first else known.name
-        return _explained(shown, known.name, str(metric_help.get(str(name)) or known.meaning), used)
+        return _explained(shown, known.name, metric_help.get(str(name)) or known.meaning, used)
 
-    filters = ("count", "plural", "number", "share", "score", "signed", "interval", "probability", "duration")
-    for name in (*filters, "memory", "large", "points"):
-        env.filters[name] = getattr(numbers, name)
-    env.filters["plural_of"] = lambda items, noun, many="": numbers.plural(len(items), noun, many)
-    env.filters["breakable"] = breakable
-    env.filters["legend_of"] = lambda lines: [(f"line-{line.kind}", line.name) for line in lines]
-    env.globals.update(term=term, metric=metric, shorten=_shortener())
-    return env
+    return {"term": term, "metric": metric, "shorten": _shortener()}
 
 
 def _explained(shown: str, word: str, meaning: str, used: dict[str, str]) -> Markup:
@@ -122,6 +131,18 @@ def _explained(shown: str, word: str, meaning: str, used: dict[str, str]) -> Mar
 def breakable(value: Any) -> Markup:
     """A label that may be broken after the marks that join its words: transfer_not_received, org/name."""
     return Markup("<wbr>").join(re.split(r"(?<=[_/.:-])", str(value)))
+
+
+def file_name(value: Any) -> Markup:
+    """The last part of a path, with the whole path in a tooltip: a cache folder says nothing to a reader."""
+    whole = str(value or "")
+    last = _last_part(whole)
+    tip = Markup(' data-tip="{}"').format(whole) if last != whole else ""
+    return Markup("<bdi{}>{}</bdi>").format(tip, breakable(last))
+
+
+def _last_part(value: Any) -> str:
+    return re.split(r"[/\\]", str(value or "").rstrip("/\\"))[-1]
 
 
 def _shortener() -> Callable[[Any], dict[str, Any]]:

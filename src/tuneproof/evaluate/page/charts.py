@@ -197,7 +197,10 @@ def thin(points: Sequence[Point], most: int = MAX_POINTS) -> list[Point]:
 def _mark(at: float, said: str) -> Markup:
     """An upright line with a word above it that stays inside the drawing."""
     side = "end" if at > 70 else "start" if at < 30 else "middle"
-    line = '<line class="mark" x1="{0:.2f}%" x2="{0:.2f}%" y1="0" y2="100%"/><text class="x at-{2}" x="{0:.2f}%" y="-6">{1}</text>'
+    line = (
+        '<line class="mark" x1="{0:.2f}%" x2="{0:.2f}%" y1="0" y2="100%"/>'
+        '<text class="x at-{2}" x="{0:.2f}%" y="-6">{1}</text>'
+    )
     return Markup(line).format(at, said, side)
 
 
@@ -232,7 +235,8 @@ def _tips(series: Sequence[Series], across: Scale, write: Callable[[float], str]
 
 def _grid(up: Scale, write: Callable[[float], str]) -> list[Markup]:
     line = Markup(
-        '<line class="grid" x1="0" x2="100%" y1="{0:.2f}%" y2="{0:.2f}%"/><text class="y" x="-8" y="{0:.2f}%">{1}</text>'
+        '<line class="grid" x1="0" x2="100%" y1="{0:.2f}%" y2="{0:.2f}%"/>'
+        '<text class="y" x="-8" y="{0:.2f}%">{1}</text>'
     )
     return [line.format(100 - up.at(tick), write(tick)) for tick in ticks(up.low, up.high, 4)]
 

@@ -1,8 +1,8 @@
 """Figures as a person writes them: sensible digits, thousands apart, a dash for what is not there.
 
-    share(0.93506)      # "93.5%"
-    points(0.0112)      # "+1.1 points"
-    duration(84)        # "1 min 24 s"
+    share(0.93506)                  # "93.5%"
+    signed(0.0112, percent=True)    # "+1.1"
+    duration(84)                    # "1 min 24 s"
 
 Every function takes whatever a JSON file may hold at that place and never raises. Nothing here knows a section.
 """
@@ -10,6 +10,7 @@ Every function takes whatever a JSON file may hold at that place and never raise
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 MISSING = "\u2013"  # an en dash
@@ -80,11 +81,6 @@ def tick(value: float, percent: bool, plus: bool = False) -> str:
     return sign + shown + ("%" if percent and not plus else "")
 
 
-def points(value: Any) -> str:
-    """A difference of two shares: ``+1.1 points``."""
-    return MISSING if real(value) is None else f"{signed(value, True)} points"
-
-
 def interval(bounds: Any, percent: bool) -> str:
     """``92.6 to 94.3%``; an empty text when there is no interval."""
     low, high = pair(bounds)
@@ -123,6 +119,15 @@ def duration(seconds: Any) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def moment(value: Any) -> str:
+    """``2026-05-11T14:22:03+0000`` as ``2026-05-11 14:22 UTC``; any other text as it is."""
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d)?", str(value))
+    if not found:
+        return str(value)
+    day, time, zone = found.groups()
+    return f"{day} {time}" + ("" if not zone else " UTC" if zone.strip("Z+-0:") == "" else f" UTC{zone}")
 
 
 def memory(mib: Any) -> str:

@@ -43,16 +43,19 @@ METRICS = {
     "loss": Metric(
         "loss per answer token", "How surprised the model is by the reference answer, per token. Lower is better."
     ),
+    "next_token_accuracy": Metric(
+        "next token right", "Share of the reference answer's tokens that the model puts first.", True
+    ),
     "perplexity": Metric(
         "perplexity", "The loss in another unit: between how many tokens the model wavers. Lower is better."
     ),
 }
-METRICS["loss_per_answer_token"] = METRICS["answer_loss"] = METRICS["loss"]
+METRICS["loss_per_token"] = METRICS["loss"]
 
 TERMS = {
     "baseline": "A simpler answer to the same task. If tuning does not beat it, tuning was not worth it.",
-    "95% interval": "With another test file of the same size and kind, the figure would lie in a range like this 19 times in 20.",
-    "p": "How often a difference this large would show up by chance alone if there were none. Small means: hardly chance.",
+    "95% interval": "Of 20 ranges made in this way from new test files, 19 hold the true figure.",
+    "p": "How often chance alone would give a difference this large if there were none.",
     "points": "Percentage points: from 92% to 93% is a gain of 1 point.",
     "training rows": "The rows the model learned from.",
     "validation rows": "Rows kept aside while training, to see when to stop. The model does not learn from them.",

@@ -1,0 +1,49 @@
+# The commands of this repository; `make` alone lists them.
+
+PYTHON ?= python3
+RUNS ?= runs
+JOBS ?= 2
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# Tests work on tiny models, for which several threads in each of several processes only wait for one another.
+ONE_THREAD := OMP_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-support test check proof bench clean
+
+help:  ## list these commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r name what; do printf '%-20s %s\n' "$$name" "$$what"; done
+
+demo: .venv/.made  ## tune a classifier of product reviews; RUNS=DIR says where the run goes
+	@$(BIN)/tuneproof tune demo:reviews --runs "$(RUNS)"
+
+demo-support: .venv/.made  ## tune a chat model on support dialogues
+	@$(BIN)/tuneproof tune demo:support --runs "$(RUNS)"
+
+test: .venv/.made  ## run the tests; JOBS=N processes
+	@$(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS)
+
+check: .venv/.made  ## lint, format, types, direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+proof: .venv/.made  ## run the long proofs
+	@$(BIN)/python -m pytest -q -m proof
+
+bench: .venv/.made  ## run the benchmarks, one after the other
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+clean:  ## remove the environment and what the tools cached; runs stay
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment, made once, and anew when what it is made from changes.
+.venv/.made: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, and this is %d.%d. Name another: make PYTHON=python3.12" % sys.version_info[:2])'
+	@echo "Making .venv from constraints.txt. PyTorch is large: this takes one to five minutes."
+	@$(PYTHON) -m venv .venv
+	@$(PIP) -c constraints.txt pip setuptools
+	@$(PIP) -c constraints.txt --build-constraint constraints.txt --editable . --group dev
+	@touch $@

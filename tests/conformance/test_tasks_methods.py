@@ -1,0 +1,235 @@
+"""One suite for every task with every method: whoever adds a row to TASKS or METHODS passes these or is not done."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from tuneproof.methods import METHODS
+from tuneproof.methods.parts import Parts
+from tuneproof.predict import Predictor, open_model, predict_examples
+from tuneproof.run import Run
+from tuneproof.tasks import TASKS
+from tuneproof.train.fit import Work, assemble, job
+from tuneproof.train.loop import fit, one_step
+from tuneproof.train.optim import set_lr
+
+BLOCKED = Path(__file__).parent / "without_tuneproof.py"
+
+# What may train, per method: (name of a parameter, its parts) -> whether it does.
+TRAINS = {
+    "full": lambda name, parts: True,
+    "freeze": lambda name, parts: name in parts.head or name.startswith(f"{parts.layers[-1][0]}."),
+    "lora": lambda name, parts: ".lora_" in name or ".modules_to_save." in name,
+}
+
+
+def test_the_suite_knows_every_method() -> None:
+    assert TRAINS.keys() == METHODS.keys()
+
+
+@pytest.fixture(params=list(TASKS))
+def task(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=list(METHODS))
+def method(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def work(make_work, task: str, method: str) -> Work:
+    return make_work(task, method, rows=16)
+
+
+def weights(model: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def base_parts(work: Work) -> Parts:
+    return Parts.of(open_model(work.answer, work.schema, work.config, work.base, None))
+
+
+def test_gradients_only_where_the_method_says(work: Work, method: str) -> None:
+    state = assemble(work)
+    parts = base_parts(work)
+    expected = {name for name, _ in state.model.named_parameters() if TRAINS[method](name, parts)}
+    assert {name for name, p in state.model.named_parameters() if p.requires_grad} == expected
+    one_step(state, job(work, 1), [list(range(8))])
+    with_gradient = {name for name, p in state.model.named_parameters() if p.grad is not None}
+    assert with_gradient == expected
+
+
+def test_optimizer_holds_what_trains_once(work: Work) -> None:
+    state = assemble(work)
+    held = [id(p) for group in state.optimizer.param_groups for p in group["params"]]
+    assert sorted(held) == sorted(id(p) for p in state.model.parameters() if p.requires_grad)
+
+
+def test_a_new_head_trains_in_every_method(work: Work, method: str) -> None:
+    """LoRA and freeze without the head would leave a random projection in place, and learn little."""
+    head = base_parts(work).head
+    state = assemble(work)
+    trained = [name for name, p in state.model.named_parameters() if p.requires_grad]
+    for name in head:
+        plain = name.removesuffix(".weight").removesuffix(".bias")
+        if "norm" not in plain.lower() or method != "lora":  # a norm above the layers was pretrained: LoRA leaves it
+            assert any(plain in other for other in trained), name
+
+
+def test_steps_lower_the_loss_of_their_batch(work: Work) -> None:
+    state, running = assemble(work), job(work, 20)
+    state.model.eval()  # no dropout: the losses are those of one function
+    batch = list(range(8))
+    losses = []
+    for _ in range(16):
+        set_lr(state.optimizer, 1.0)
+        before = float(state.loss)
+        one_step(state, running, [batch])
+        losses.append(float(state.loss) - before)
+    assert losses[1] < losses[0], "one step"
+    assert losses[-1] < 0.9 * losses[0], "sixteen steps"
+
+
+def test_frozen_weights_stay_bit_identical(work: Work) -> None:
+    state = assemble(work)
+    before = weights(state.model)
+    for _ in fit(state, job(work, 4)):
+        pass
+    trains = {name for name, p in state.model.named_parameters() if p.requires_grad}
+    moved = {name for name, tensor in state.model.state_dict().items() if not torch.equal(tensor, before[name])}
+    tied = {name for name in before if name not in dict(state.model.named_parameters())}
+    assert moved - tied <= trains
+    assert moved, "nothing moved"
+    still = trains - moved
+    # A bias of the key projection has no gradient but rounding: softmax does not change when all scores shift alike.
+    assert all("key.bias" in name or "k_proj.bias" in name for name in still), still
+
+
+def test_the_start_is_the_same_for_the_same_seed(make_work, task: str, method: str) -> None:
+    first, second = (weights(assemble(make_work(task, method, {"train.seed": 3})).model) for _ in range(2))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_sixteen_examples_are_memorised(make_work, task: str, method: str) -> None:
+    """What cannot learn sixteen rows by heart has a wrong mask, a wrong target or weights that do not train."""
+    options = {"train.lr": {"full": 3e-3, "freeze": 1e-2, "lora": 2e-2}[method], "train.weight_decay": 0.0}
+    if method == "freeze":
+        options["freeze.top_layers"] = 2
+    work = make_work(task, method, {**options, "train.validate_every": 10_000}, rows=16)
+    state, running = assemble(work), job(work, 10_000)
+    loss = float("inf")
+    for progress in fit(state, running):
+        loss = progress.loss if progress.loss is not None else loss
+        if loss < 0.03 or progress.step >= 500:
+            break
+    scored = work.answer.score(predict_examples(state.model, work.answer, work.encoder, work.train, "fp32")).values
+    assert loss < 0.03, f"after {state.step} steps"
+    assert scored.get("accuracy", scored.get("next_token_accuracy")) == 1.0
+
+
+# -- a whole run, saved and opened again
+
+
+@pytest.fixture(scope="module")
+def saved(make_work, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], tuple[Work, Path]]]:
+    """For each task and method a trained model, in memory's last words and as a folder."""
+    found = {}
+    for task in TASKS:
+        for method in METHODS:
+            work = make_work(task, method, rows=16)
+            state = assemble(work)
+            for _ in fit(state, job(work, 6)):
+                pass
+            folder = tmp_path_factory.mktemp("saved") / f"{task}-{method}"
+            folder.mkdir()
+            METHODS[method](work.config).save(state.model, folder)
+            work.encoder.save(folder)
+            found[task, method] = (work, folder, predictions(work, state.model))
+    yield found
+
+
+def predictions(work: Work, model: torch.nn.Module) -> list[list[float]]:
+    """Per row its loss and probabilities: figures rather than labels, as labels hide small errors."""
+    said = predict_examples(model, work.answer, work.encoder, work.validation, "fp32")
+    return [[p.scores["nll"], *(p.probabilities[name] for name in sorted(p.probabilities))] for p in said]
+
+
+def difference(left: list[list[float]], right: list[list[float]]) -> float:
+    assert [len(row) for row in left] == [len(row) for row in right]
+    return max(abs(a - b) for x, y in zip(left, right, strict=True) for a, b in zip(x, y, strict=True))
+
+
+def test_saved_and_opened_gives_equal_predictions(saved, task: str, method: str) -> None:
+    work, folder, before = saved[task, method]
+    model = open_model(work.answer, work.schema, work.config, work.base, folder)
+    assert predictions(work, model) == before
+
+
+def test_no_pickles_in_the_saved_folder(saved, task: str, method: str) -> None:
+    _, folder, _ = saved[task, method]
+    names = {path.name for path in folder.iterdir()}
+    assert ("adapter_model.safetensors" if METHODS[method].wrapped else "model.safetensors") in names
+    assert not {path.suffix for path in folder.iterdir()} & {".bin", ".pt", ".pkl", ".pth"}
+
+
+@pytest.fixture(scope="module")
+def alone(saved: Mapping[tuple[str, str], tuple[Work, Path, list[list[float]]]]) -> dict[str, list[list[float]]]:
+    """The same figures from transformers and peft in a process that cannot import tuneproof."""
+    requests = []
+    for (task, method), (work, folder, _) in saved.items():
+        rows = [{"ids": list(e.ids), "loss": e.loss, "label": e.label} for e in work.validation]
+        requests.append(
+            {
+                "name": f"{task} {method}",
+                "auto": work.answer.auto,
+                "folder": str(folder),
+                "base": str(work.base) if METHODS[method].wrapped else None,
+                "labels": len(work.schema.labels),
+                "seed": work.config.train.seed,
+                "rows": rows,
+            }
+        )
+    done = subprocess.run(
+        [sys.executable, str(BLOCKED)], input=json.dumps(requests), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_transformers_alone_reproduces_the_predictions(saved, alone, task: str, method: str) -> None:
+    """In fp32 to 1e-6, rows one by one where we batch them: nothing of tuneproof is needed to use the model."""
+    _, _, ours = saved[task, method]
+    theirs = alone[f"{task} {method}"]
+    counts = [max(1, sum(row)) for row in alone[f"{task} {method} learnt"]]
+    worst = max(
+        abs(a - b) / (n if index == 0 else 1)  # a row's loss is a sum over its answer tokens
+        for x, y, n in zip(ours, theirs, counts, strict=True)
+        for index, (a, b) in enumerate(zip(x, y, strict=True))
+    )
+    assert worst <= 1e-6, worst
+
+
+# -- through the pipeline's own door
+
+
+def test_predictor_of_a_finished_run_equals_its_report(finished, task: str, method: str) -> None:
+    """What evaluation wrote into predictions.jsonl is what a user gets from the run afterwards."""
+    run = Run.open(finished(task, method))
+    predictor = Predictor.open(run)
+    lines = [json.loads(line) for line in (run.evaluations / "test" / "predictions.jsonl").read_text().splitlines()]
+    table = run.splits.test
+    rows = predictor.answer.labelled(list(table.rows()), run.schema)
+    examples = [predictor.answer.example(row, predictor.encoder) for row in rows]
+    again = predict_examples(predictor.model, predictor.answer, predictor.encoder, examples, "fp32")
+    assert [p.value for p in again] == [line["pred"] for line in lines]
+    assert [dict(p.scores) for p in again] == [line["scores"] for line in lines]

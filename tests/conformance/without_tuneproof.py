@@ -1,0 +1,49 @@
+"""Opens saved folders with transformers and peft alone and prints what they predict; read by test_tasks_methods.py.
+
+Run as a program: tuneproof is blocked from import, so a folder that needed it would fail here.
+"""
+
+import json
+import sys
+import warnings
+
+sys.modules["tuneproof"] = None  # import then raises ImportError
+warnings.simplefilter("ignore")  # peft and transformers to each other; not what is tested here
+
+import torch  # noqa: E402
+import transformers  # noqa: E402
+from peft import PeftModel  # noqa: E402
+
+transformers.utils.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
+torch.set_num_threads(1)
+
+
+def opened(request):
+    auto = getattr(transformers, request["auto"])
+    if request["base"] is None:
+        return auto.from_pretrained(request["folder"]).eval()
+    labels = {"num_labels": request["labels"]} if request["labels"] else {}
+    return PeftModel.from_pretrained(auto.from_pretrained(request["base"], **labels), request["folder"]).eval()
+
+
+def figures(model, row):
+    logs = model(input_ids=torch.tensor([row["ids"]])).logits[0].float().log_softmax(-1)
+    if row["loss"] is None:
+        names = model.config.id2label
+        shares = {names[i]: float(p) for i, p in enumerate(logs.exp())}
+        if model.config.id2label == {0: "LABEL_0", 1: "LABEL_1"}:
+            shares = {i: float(p) for i, p in enumerate(logs.exp())}
+        return [-float(logs[row["label"]]), *(shares[name] for name in sorted(shares))]
+    learnt = [i for i in range(1, len(row["ids"])) if row["loss"][i]]
+    return [-sum(float(logs[i - 1, row["ids"][i]]) for i in learnt)]
+
+
+answers = {}
+for request in json.load(sys.stdin):
+    with torch.inference_mode():
+        model = opened(request)
+        answers[request["name"]] = [figures(model, row) for row in request["rows"]]
+    answers[request["name"] + " learnt"] = [row["loss"] or [] for row in request["rows"]]
+    transformers.AutoTokenizer.from_pretrained(request["folder"])
+json.dump(answers, sys.stdout)
