@@ -214,7 +214,10 @@ def build_llama(folder: Path, *, template: str | None = CHATML) -> Path:
         pad_token_id=tokenizer.pad_token_id,
         tie_word_embeddings=True,
     )
-    LlamaForCausalLM(options).save_pretrained(folder)
+    model = LlamaForCausalLM(options)
+    with torch.no_grad():  # else no hidden state of width 32 could make one of 320 tokens likely: .07 at most
+        model.model.embed_tokens.weight.mul_(4)
+    model.save_pretrained(folder)
     return folder
 
 
@@ -236,9 +239,9 @@ def files(reviews: Path, dialogues: Path) -> Mapping[str, Path]:
 @pytest.fixture(scope="session")
 def make_work(one_thread: None, bases: Mapping[str, Path], files: Mapping[str, Path]) -> MakeWork:
     """``make_work("instruction", "lora", {"train.seed": 1}, rows=16)``: a Work, through the real stages."""
+    from tuneproof.modalities import MODALITIES
     from tuneproof.prepare import prepare
     from tuneproof.prepare.tokens import encode
-    from tuneproof.modalities import MODALITIES
     from tuneproof.tasks import TASKS
     from tuneproof.train.fit import Work
 

@@ -187,7 +187,7 @@ def test_exactly_these_names_are_exported() -> None:
 
 def test_help_answers_at_once() -> None:
     """Median of five; up to three rounds, so that a neighbour on the machine does not decide."""
-    medians = []
+    medians: list[float] = []
     while len(medians) < 3 and (not medians or min(medians) > HELP_SECONDS):
         times = []
         for _ in range(5):

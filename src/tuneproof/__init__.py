@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["open", "plan", "resume", "tune"]
 
 
-def tune(
-    file: str | Path, *, runs: str | Path = "runs", config: str | Path | None = None, **options: Any
-) -> Tuned:
+def tune(file: str | Path, *, runs: str | Path = "runs", config: str | Path | None = None, **options: Any) -> Tuned:
     """Tunes a model on ``file`` and returns the finished run.
 
     ``options`` are those of the configuration with ``_`` for the dot: ``train_lr=1e-4``, ``data_test="test.csv"``.

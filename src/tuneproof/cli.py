@@ -177,7 +177,7 @@ def list_runs(runs: Runs = Path("runs")) -> None:
     from tuneproof.run import Run
 
     found = False
-    for run in Run.list(runs):
+    for run in Run.all(runs):
         found = True
         asked = run.asked
         typer.echo(f"{run.path}\t{asked['state']}\t{asked['created'][:16]}\t{asked['file']}")
@@ -234,6 +234,9 @@ def _finish(work: Callable[[], Any], view: Any) -> None:
         run = work()
     except Paused as paused:
         view.say(f"Stopped and saved. Continue with: tuneproof resume {paused}")
+        raise typer.Exit(paused.exit_code) from None
+    except KeyboardInterrupt:
+        view.say("Stopped. What was done so far is kept: tuneproof runs lists it, tuneproof resume RUN continues it.")
         raise typer.Exit(130) from None
     typer.echo(f"\nThe model: {run.model}\nThe page:  {run.report}")
 

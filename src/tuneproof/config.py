@@ -85,12 +85,16 @@ class Train(Section):
     lr: float = decide("peak learning rate", gt=0, lt=10, search=(1e-6, 1e-2))
     head_lr_factor: float = decide("a new head learns this many times faster", ge=1, le=1000)
     epochs: float = decide("passes over the training rows", gt=0, le=1000, search=(1, 10))
-    minutes: float = decide("a budget for the whole run; fewer steps, and fewer scored rows, where it does not suffice", gt=0)
+    minutes: float = decide(
+        "a budget for the whole run; fewer steps, and fewer scored rows, where it does not suffice", gt=0
+    )
     batch_size: int = decide("rows per update of the weights", ge=1, le=65536, search=(8, 64))
     accumulate: int = decide("micro-batches per update; more of them need less memory", ge=1, le=4096)
     warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     schedule: Literal["linear", "cosine", "constant"] = decide("how the learning rate falls after warm-up")
-    weight_decay: float = Field(0.01, ge=0, lt=1, description="decoupled weight decay on matrices, not on biases and norms")
+    weight_decay: float = Field(
+        0.01, ge=0, lt=1, description="decoupled weight decay on matrices, not on biases and norms"
+    )
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     patience: int = Field(3, ge=1, description="validations without improvement after which training stops")
     validate_every: int = decide("steps between two validations", ge=1)

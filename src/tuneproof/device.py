@@ -1,7 +1,7 @@
 """What this machine has, measured rather than guessed: cores, memory, and whether bf16 arithmetic pays.
 
-    machine().cores                 # 2
-    bf16_gain()                     # 4.9: how many times faster a bf16 matrix product is than an fp32 one
+machine().cores                 # 2
+bf16_gain()                     # 4.9: how many times faster a bf16 matrix product is than an fp32 one
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ def machine() -> Machine:
 
     memory, free = _memory()
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return Machine(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, memory, free, gpu)
+    return Machine(
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, memory, free, gpu
+    )
 
 
 def _memory() -> tuple[int, int]:
@@ -43,9 +45,10 @@ def _memory() -> tuple[int, int]:
     except OSError:  # macOS and others without /proc: all physical memory, taken as free
         total = free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
-        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as limit, open(
-            "/sys/fs/cgroup/memory.current", encoding="ascii"
-        ) as current:
+        with (
+            open("/sys/fs/cgroup/memory.max", encoding="ascii") as limit,
+            open("/sys/fs/cgroup/memory.current", encoding="ascii") as current,
+        ):
             ceiling = limit.read().strip()
             if ceiling.isdigit():
                 return min(total, int(ceiling)), min(free, int(ceiling) - int(current.read()))
@@ -77,7 +80,8 @@ def settle(threads: int) -> None:
 
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # it would write all new memory twice
+    # Deterministic mode would also write all new memory once before its use.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def arithmetic(precision: str) -> contextlib.AbstractContextManager[Any]:

@@ -1,8 +1,8 @@
 """What a step costs: arithmetic first, one measured step second.
 
-    estimate(parameters=22_700_000, trained=22_700_000, tokens=4096, width=384, layers=6)   # bytes
-    with Peak() as peak: step()
-    peak.bytes, peak.seconds
+estimate(parameters=22_700_000, trained=22_700_000, tokens=4096, width=384, layers=6)   # bytes
+with Peak() as peak: step()
+peak.bytes, peak.seconds
 """
 
 from __future__ import annotations

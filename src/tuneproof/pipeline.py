@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import hashlib
 import platform
 import time
 from collections.abc import Iterator, Mapping
@@ -44,6 +43,7 @@ from tuneproof.methods import method
 from tuneproof.modalities import MODALITIES, Encoder
 from tuneproof.predict import predict_examples
 from tuneproof.prepare import Prepared, prepare
+from tuneproof.prepare.ledger import changed
 from tuneproof.prepare.tokens import Encoded, encode
 from tuneproof.records import Job, Ledger, ModelFacts, Progress, Schema, Setting
 from tuneproof.run import Run
@@ -139,7 +139,7 @@ def plan(file: str, config: Config, *, view: View) -> dict[str, Any]:
     path, asked = _located(file, config, view)
     _check_methods(asked)
     settle(asked.train.threads or machine().cores)
-    ready, prepared = _prepared(path, asked, view)
+    ready, prepared = _prepared(file, path, asked, view)
     view.prepared(ready.schema, _with_drops(prepared, ready.encoded), _tokens(ready))
     made = _plan(ready, view)
     view.planned(made)
@@ -172,7 +172,7 @@ def _prepare_stage(run: Run, asked: Config, view: View) -> Ready:
     if run.has_data:
         return _reopened(run, asked)
     with _timed(run, "prepare"):
-        ready, prepared = _prepared(Path(run.asked["path"]), asked, view)
+        ready, prepared = _prepared(run.asked["file"], Path(run.asked["path"]), asked, view)
         ledger = _with_drops(prepared, ready.encoded)
         run.data.mkdir(exist_ok=True)
         run.write_json("data/tokens.json", _tokens(ready))
@@ -182,9 +182,9 @@ def _prepare_stage(run: Run, asked: Config, view: View) -> Ready:
     return ready
 
 
-def _prepared(path: Path, asked: Config, view: View) -> tuple[Ready, Prepared]:
-    view.say(f"Reading {path}")
-    prepared = prepare(path, asked.data, {name: row.answer for name, row in TASKS.items()})
+def _prepared(file: str, path: Path, asked: Config, view: View) -> tuple[Ready, Prepared]:
+    view.say(f"Reading {file}")
+    prepared = prepare(path, asked.data, {name: row.answer for name, row in TASKS.items()}, file)
     this = task(prepared.schema.task)
     given: dict[str, Setting] = {}
     if asked.model.name is None:
@@ -262,12 +262,11 @@ def _plan(ready: Ready, view: View) -> dict[str, Any]:
     """Rules, then a few measured steps, then what the budget asks for."""
     examples = ready.encoded.examples
     longest = max(len(example) for example in examples["train"])
-    situation = Situation(
-        ready.task.answer, ready.facts, len(examples["train"]), longest, machine(), bf16_gain()
-    )
+    situation = Situation(ready.task.answer, ready.facts, len(examples["train"]), longest, machine(), bf16_gain())
     decided = decide(ready.config, situation, ready.given)
     view.say("Measuring a few training steps")
-    cost, trained = _measured(ready, decided.config, longest)
+    cost, trained, total = _measured(ready, decided.config, longest)
+    gc.collect()  # the measured model
     volume = Volume(
         rows=len(examples["train"]),
         test_rows=len(examples["test"]),
@@ -287,13 +286,13 @@ def _plan(ready: Ready, view: View) -> dict[str, Any]:
             **price(decided.config, cost, volume),
             **dataclasses.asdict(cost),
             "trained_parameters": trained,
-            "all_parameters": ready.facts.parameters,
+            "all_parameters": total,
         },
         "power": power_line(test_rows) if ready.task.answer.higher_is_better else "",
     }
 
 
-def _measured(ready: Ready, config: Config, longest: int) -> tuple[Cost, int]:
+def _measured(ready: Ready, config: Config, longest: int) -> tuple[Cost, int, int]:
     """A few real steps on a model that is thrown away afterwards."""
     estimated = refuse_if_too_large(ready.facts, config, longest, machine())
     work = _work(ready, config)
@@ -314,18 +313,14 @@ def _measured(ready: Ready, config: Config, longest: int) -> tuple[Cost, int]:
 
     lengths = [len(example) for example in work.train]
     cost = measure(lambda step: one_step(state, running, step), forward, order, lengths, estimated)
-    trained = sum(parameter.numel() for parameter in state.model.parameters() if parameter.requires_grad)
-    del state, running
-    gc.collect()
-    return cost, trained
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in state.model.parameters()]
+    return cost, sum(size for size, trains in sizes if trains), sum(size for size, _ in sizes)
 
 
 def _work(ready: Ready, config: Config) -> Work:
     examples = ready.encoded.examples
     base = Path(ready.facts.path)
-    return Work(
-        ready.task.answer, ready.schema, config, base, ready.encoder, examples["train"], examples["validation"]
-    )
+    return Work(ready.task.answer, ready.schema, config, base, ready.encoder, examples["train"], examples["validation"])
 
 
 # -- what was asked
@@ -350,14 +345,9 @@ def _check_unchanged(run: Run) -> None:
     """RunError when a data file is there but is not the one that the run began with."""
     if not run.has_data:
         return
-    for name, expected in run.manifest["files"].items():
-        file = Path(name)
-        if file.is_file():
-            with file.open("rb") as content:
-                if hashlib.file_digest(content, "sha256").hexdigest() != expected:
-                    raise RunError(
-                        f"{name} was changed since {run.path} began.", "Put the old file back, or start a new run."
-                    )
+    for name in changed(run.manifest):
+        if Path(name).exists():  # one that is gone is not needed: its rows are in the run directory
+            raise RunError(f"{name} was changed since {run.path} began.", "Put the old file back, or start a new run.")
 
 
 @contextmanager

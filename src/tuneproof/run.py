@@ -83,7 +83,7 @@ class Run:
         return run
 
     @classmethod
-    def list(cls, root: Path) -> Iterator[Run]:
+    def all(cls, root: Path) -> Iterator[Run]:
         """Every run under ``root``, newest first."""
         found = [cls(file.parent) for file in root.glob("*/run.json")]
         return iter(sorted(found, key=lambda run: (run.path / "run.json").stat().st_mtime, reverse=True))
@@ -95,7 +95,8 @@ class Run:
     @property
     def asked(self) -> dict[str, Any]:
         """File, configuration and versions as they were asked for, and the state the run is in."""
-        return self.read_json("run.json")
+        found: dict[str, Any] = self.read_json("run.json")
+        return found
 
     def mark(self, state: str, **more: Any) -> None:
         """States: started, prepared, decided, training, trained, scored, stopped."""
@@ -115,7 +116,8 @@ class Run:
 
     @property
     def plan(self) -> dict[str, Any]:
-        return self.read_json("plan.json")
+        found: dict[str, Any] = self.read_json("plan.json")
+        return found
 
     @property
     def config(self) -> Config:
@@ -140,7 +142,8 @@ class Run:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        return self.read_json("data/manifest.json")
+        found: dict[str, Any] = self.read_json("data/manifest.json")
+        return found
 
     @property
     def schema(self) -> Schema:
@@ -191,7 +194,8 @@ class Run:
 
     @property
     def scores(self) -> dict[str, Any]:
-        return self.read_json("eval/test/report.json")["scores"]
+        found: dict[str, Any] = self.read_json("eval/test/report.json")["scores"]
+        return found
 
     # -- files
 
@@ -258,6 +262,26 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+@contextmanager
+def disk_errors(where: Path) -> Iterator[None]:
+    """A full disk as ResourceError, also where a library written in Rust tells it in words only."""
+    try:
+        yield
+    except Exception as error:
+        failure = as_os_error(error)
+        if failure is None:
+            raise
+        raise _disk(failure, where) from error
+
+
+def as_os_error(error: Exception) -> OSError | None:
+    """``error`` if it is one, or the one in its text: safetensors, tokenizers and polars say "(os error 28)"."""
+    if isinstance(error, OSError):
+        return error
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(told[1]), os.strerror(int(told[1]))) if told else None
+
+
 def _disk(error: OSError, where: Path) -> Exception:
     """A full disk becomes one sentence with figures; a folder we may not write to as well."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -277,11 +301,9 @@ def _write_table(table: Table, file: Path) -> None:
         columns[name] = [json.dumps(value, ensure_ascii=False) for value in values] if name in nested else list(values)
     metadata = {"source": table.source, "nested": json.dumps(nested)}
     temporary = file.with_suffix(".tmp")
-    try:
+    with disk_errors(file):
         pl.DataFrame(columns, strict=False).write_parquet(temporary, metadata=metadata)
         temporary.replace(file)
-    except OSError as error:
-        raise _disk(error, file) from error
 
 
 def _read_table(file: Path) -> Table:

@@ -14,7 +14,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress as Bar, TaskID, TextColumn
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bar
 from rich.table import Table as Grid
 
 from tuneproof.records import Ledger, Progress, Schema
@@ -27,7 +28,7 @@ class Terminal:
     """One console; ``live`` is a bar on a terminal, lines elsewhere."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.console = console or _console()
         self._bar: Bar | None = None
         self._job: TaskID | None = None
         self._told = 0.0
@@ -61,7 +62,7 @@ class Terminal:
         self.console.print("[bold]The plan[/bold]")
         grid = Grid.grid(padding=(0, 2))
         for name, setting in plan["settings"].items():
-            if name not in ADVANCED and not (name.startswith("data.") and setting["by"] == "default"):
+            if name not in ADVANCED and setting["by"] != "default":
                 grid.add_row(f"  {name}", f"[bold]{escape(_short(setting['value']))}[/bold]", escape(setting["reason"]))
         self.console.print(grid)
         cost = plan["cost"]
@@ -97,9 +98,10 @@ class Terminal:
             self._job = self._bar.add_task("", total=progress.steps, stage=progress.stage, figures="")
         assert self._job is not None
         if progress.validation is not None:
+            found = progress.validation
             self._bar.console.print(
                 f"  step {progress.step:,}, epoch {progress.epoch:.2f}: "
-                f"{progress.validation.primary} {progress.validation.main:.4f} on {progress.validation.n:,} validation rows"
+                f"{found.primary} {found.main:.4f} on {found.n:,} validation rows"
             )
         self._bar.update(self._job, completed=progress.step, figures=self._figures(progress))
         if progress.step >= progress.steps or progress.paused:
@@ -133,7 +135,9 @@ class Terminal:
         grid.add_column("")
         for name in scores["systems"][0]["values"]:
             grid.add_column(name, justify="right")
-        grid.add_column(f"95% interval of {scores['primary'] if scores['percent'] else 'the row mean'}", justify="right")
+        grid.add_column(
+            f"95% interval of {scores['primary'] if scores['percent'] else 'the row mean'}", justify="right"
+        )
         for system in scores["systems"]:
             values = ["-" if value is None else f"{value:.4f}" for value in system["values"].values()]
             low, high = system["interval"]
@@ -146,6 +150,12 @@ class Terminal:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def _console() -> Console:
+    """As wide as the terminal; 160 columns when piped, so that lines are not broken for a window nobody has."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=160)
 
 
 def _short(value: Any) -> str:

@@ -1,7 +1,7 @@
 """A finished run as Python users meet it.
 
-    run = tp.open("runs/reviews-7f3a")
-    run.predict(["arrived broken"])        # [{"label": "negative", "confidence": 0.97, ...}]
+run = tp.open("runs/reviews-7f3a")
+run.predict(["arrived broken"])        # [{"label": "negative", "confidence": 0.97, ...}]
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def predict_file(run: str, source: Path, output: Path | None) -> Iterator[str]:
             rows.append(predictor.answer.ask(row, predictor.schema))
         except Unusable as error:
             raise DataError(
-                f"{source}, line {table.lines[index]}: {error.reason}.", "Every row needs the parts the model was tuned on."
+                f"{source}, line {table.lines[index]}: {error.reason}.",
+                "Every row needs the parts the model was tuned on.",
             ) from error
     lines = (
         json.dumps({"line": table.lines[index], **answer}, ensure_ascii=False)

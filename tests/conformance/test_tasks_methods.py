@@ -122,7 +122,7 @@ def test_the_start_is_the_same_for_the_same_seed(make_work, task: str, method: s
 
 def test_sixteen_examples_are_memorised(make_work, task: str, method: str) -> None:
     """What cannot learn sixteen rows by heart has a wrong mask, a wrong target or weights that do not train."""
-    options = {"train.lr": {"full": 3e-3, "freeze": 1e-2, "lora": 2e-2}[method], "train.weight_decay": 0.0}
+    options = {"train.lr": {"full": 3e-3, "freeze": 1e-2, "lora": 2e-2}[method], "train.weight_decay": 0.0, "train.log_every": 4}
     if method == "freeze":
         options["freeze.top_layers"] = 2
     work = make_work(task, method, {**options, "train.validate_every": 10_000}, rows=16)
@@ -130,10 +130,10 @@ def test_sixteen_examples_are_memorised(make_work, task: str, method: str) -> No
     loss = float("inf")
     for progress in fit(state, running):
         loss = progress.loss if progress.loss is not None else loss
-        if loss < 0.03 or progress.step >= 500:
+        if loss < 0.01 or progress.step >= 500:
             break
     scored = work.answer.score(predict_examples(state.model, work.answer, work.encoder, work.train, "fp32")).values
-    assert loss < 0.03, f"after {state.step} steps"
+    assert loss < 0.01, f"after {state.step} steps"
     assert scored.get("accuracy", scored.get("next_token_accuracy")) == 1.0
 
 

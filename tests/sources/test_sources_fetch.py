@@ -23,7 +23,7 @@ from tuneproof.errors import DataError, Error, ModelError, ResourceError
 from tuneproof.sources import fetch, hub, packages
 from tuneproof.sources.cache import Cache
 from tuneproof.sources.catalog import PINS, Pin
-from tuneproof.sources.demo import DEMOS, label
+from tuneproof.sources.demo import DEMOS, SUPPORT, label
 
 
 def never(*_: object, **__: object) -> Path:
@@ -266,12 +266,12 @@ def test_support_is_kept_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         "categories:\n- x\nconversations:\n- - Hi, caf\u00e9?\n  - |\n    Yes.\n- - Hi, caf\u00e9?\n  - |\n    Yes.\n"
     )
     member = "chatterbot_corpus/data/english/"
-    archive = wheel(tmp_path / "c.whl", {f"{member}{topic}.yml": text.encode() for topic in ("tech_support", "coding")})
+    archive = wheel(tmp_path / "c.whl", {f"{member}{topic}.yml": text.encode() for topic in SUPPORT})
     out = tmp_path / "out"
     out.mkdir()
     DEMOS["demo:support"].build(archive, out)
     rows = [json.loads(line) for line in (out / "support.jsonl").read_text("utf-8").splitlines()]
-    assert [row["topic"] for row in rows] == ["tech_support"] * 2 + ["coding"] * 2 and rows[0] == rows[1]
+    assert [row["topic"] for row in rows] == [topic for topic in SUPPORT for _ in range(2)] and rows[0] == rows[1]
     assert rows[0]["messages"] == [{"role": "user", "content": "Hi, café?"}, {"role": "assistant", "content": "Yes."}]
     assert [path.name for path in out.iterdir()] == ["support.jsonl"]
 

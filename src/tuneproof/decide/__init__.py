@@ -1,7 +1,7 @@
 """Which method and settings, at what cost: rules first, then measured steps, each value with its reason.
 
-    decided = decide(config, situation, given={})
-    decided.config.train.lr, decided.settings["train.lr"].reason
+decided = decide(config, situation, given={})
+decided.config.train.lr, decided.settings["train.lr"].reason
 """
 
 from tuneproof.decide.cost import Cost, Volume, fit_budget, measure, price, refuse_if_too_large

@@ -74,7 +74,8 @@ def frozen_linear(rows: Rows) -> list[Prediction]:
 def embed(base: Predictor, examples: Sequence[Example]) -> np.ndarray[Any, np.dtype[np.float32]]:
     """(rows, width): the mean over tokens of the model's last hidden states, fp32."""
     model: Module = base.model.base_model  # type: ignore[assignment]
-    found = np.empty((len(examples), base.model.config.hidden_size), dtype=np.float32)  # type: ignore[union-attr]
+    width: int = base.model.config.hidden_size  # type: ignore[union-attr,assignment]
+    found = np.empty((len(examples), width), dtype=np.float32)
     with torch.inference_mode(), arithmetic(base.config.evaluate.precision):
         for indices in by_length([len(example) for example in examples], BATCH_TOKENS):
             batch = base.encoder.collate([examples[index] for index in indices])
@@ -102,7 +103,9 @@ def _prediction(labels: tuple[str, ...], value: int, truth: int | None, logs: An
 BASELINES: dict[str, Baseline] = {
     "majority": Baseline("always the most frequent label", "no model at all", majority),
     "frozen-linear": Baseline(
-        "linear head on the untouched model", "logistic regression on the pretrained model's sentence vectors", frozen_linear
+        "linear head on the untouched model",
+        "logistic regression on the pretrained model's sentence vectors",
+        frozen_linear,
     ),
     "untuned": Baseline("the untuned model", "the pretrained model as it came", untuned),
 }

@@ -1,6 +1,6 @@
 """The model card and the lines that open the model without tuneproof.
 
-    write_card(run, report)          # model/README.md
+write_card(run, report)          # model/README.md
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ tuning for {about["task"]}, with seed {about["seed"]}.
 
 ## Data
 
-`{report["data"]["file"]}`, version `{report["data"]["data_id"][:16]}`: {rows} rows used, {dropped:,} dropped by named reason.
+`{report["data"]["file"]}`, version `{report["data"]["data_id"][:16]}`: {rows} rows used,
+{dropped:,} dropped by named reason.
 
 ## Settings
 

@@ -212,7 +212,12 @@ def _rows(outcome: Outcome, count: int = 10) -> dict[str, list[dict[str, Any]]]:
         if "messages" in row:
             asked = [m["content"] for m in row["messages"] if m["role"] == "user"]
             said = [m["content"] for m in row["messages"] if m["role"] == "assistant"]
-            return {**common, "text": asked[0] if asked else "", "truth": said[-1], "base_loss": items(last.predictions)[index]}
+            return {
+                **common,
+                "text": asked[0] if asked else "",
+                "truth": said[-1],
+                "base_loss": items(last.predictions)[index],
+            }
         return {**common, "text": row["text"], "truth": p.truth, "predicted": p.value, "confidence": p.confidence}
 
     worst = [index for index in reversed(order) if index not in order[:count]][:count]
@@ -254,6 +259,8 @@ def _limits(outcome: Outcome, test_rows: int) -> list[str]:
     scored = len(outcome.table)
     limits = ["Training noise was not measured: this is one seed."]
     if scored < test_rows:
-        limits.append(f"{scored:,} of {test_rows:,} test rows were scored, chosen by hash, to keep within the time given.")
+        limits.append(
+            f"{scored:,} of {test_rows:,} test rows were scored, chosen by hash, to keep within the time given."
+        )
     limits.append("Forgetting of what the model knew before is not measured yet.")
     return limits

@@ -1,6 +1,6 @@
 """Scores on the untouched test rows: per-item records first, aggregates and paired differences from those.
 
-    evaluate(run, Subject(...), say)       # eval/test/predictions.jsonl, report.json, report.html
+evaluate(run, Subject(...), say)       # eval/test/predictions.jsonl, report.json, report.html
 """
 
 from __future__ import annotations
@@ -179,7 +179,9 @@ def _write_predictions(folder: Path, table: Table, systems: Sequence[System]) ->
             "in_tok": p.tokens_in,
             "out_tok": p.tokens_out,
             "err": p.error,
-            "baselines": {s.name: {"pred": s.predictions[index].value, **s.predictions[index].scores} for s in systems[1:]},
+            "baselines": {
+                s.name: {"pred": s.predictions[index].value, **s.predictions[index].scores} for s in systems[1:]
+            },
         }
         lines.append(json.dumps(line, ensure_ascii=False, allow_nan=False))
     write_atomically(folder / "predictions.jsonl", ("\n".join(lines) + "\n").encode("utf-8"))

@@ -56,5 +56,7 @@ METHODS: dict[str, type[Method]] = {"full": Full, "freeze": Freeze, "lora": Lora
 def method(name: str) -> type[Method]:
     """The row called ``name``; ConfigError with the nearest name otherwise."""
     if name not in METHODS:
-        raise ConfigError(f'There is no method "{name}".', nearest(name, list(METHODS)) or f"Known: {', '.join(METHODS)}.")
+        raise ConfigError(
+            f'There is no method "{name}".', nearest(name, list(METHODS)) or f"Known: {', '.join(METHODS)}."
+        )
     return METHODS[name]

@@ -1,6 +1,6 @@
 """LoRA (Hu et al. 2021, arXiv 2106.09685): low-rank adapters on every linear layer, and a new head in full.
 
-    model = Lora(config).apply(model)        # a peft model; save() writes an ordinary adapter folder
+model = Lora(config).apply(model)        # a peft model; save() writes an ordinary adapter folder
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class Lora:
             modules_to_save=heads or None,
         )
         with _between_versions():
-            return get_peft_model(model, options)
+            wrapped: Module = get_peft_model(model, options)
+        return wrapped
 
     def save(self, model: Module, to: Path) -> None:
         assert isinstance(model, PeftModel)
@@ -68,7 +69,8 @@ class Lora:
         model = open_model(base)
         assert isinstance(model, PreTrainedModel)
         with _between_versions():
-            return PeftModel.from_pretrained(model, path)
+            wrapped: Module = PeftModel.from_pretrained(model, path)
+        return wrapped
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
     encoder = ChatEncoder(folder, 1024)
     rendered = encoder.render([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}])
-    rendered.pieces        # (("<|im_start|>user\\nhi<|im_end|>\\n<|im_start|>assistant\\n", False), ("hello<|im_end|>", True), ...)
+    rendered.pieces        # (("<|im_start|>user\\nhi...assistant\\n", False), ("hello<|im_end|>", True), ("\\n", False))
 
 Loss lies on what the assistant says, end-of-turn token included, and on nothing else. The text is tokenised piece
 by piece, cut where an answer begins and ends, so the ids of a prompt in training are the ids of that prompt in
@@ -72,10 +72,9 @@ class ChatEncoder:
             raise self._unprovable("the opening of an answer changes what was said before it")
         rest = full[len(text) :]
         if done and not done[-1][1]:
-            done = (*done[:-1], (done[-1][0] + rest, False))
-        else:
-            done = (*done, (rest, False))
-        return self._encode(tuple((piece, False) for piece, _ in done))
+            rest = done[-1][0] + rest
+            done = done[:-1]
+        return self._encode((*((piece, False) for piece, _ in done), (rest, False)))
 
     def _pieces(self, messages: Sequence[Message]) -> tuple[tuple[str, bool], ...]:
         """Alternating text without and with loss; each assistant turn is one piece with loss."""
@@ -85,16 +84,29 @@ class ChatEncoder:
         for index, message in enumerate(messages):
             if message["role"] != "assistant":
                 continue
-            start = len(self._prefix(full, messages[:index], opened=True))
+            start = len(self._prefix(full, messages[:index], opened=True)) if index else self._opening(full, message)
             end = start + self._answer_length(full[start : len(self._prefix(full, messages[: index + 1]))], message)
             pieces += [(full[at:start], False), (full[start:end], True)]
             at = end
         return tuple(piece for piece in (*pieces, (full[at:], False)) if piece[0])
 
+    def _opening(self, full: str, message: Message) -> int:
+        """Where the text of a dialogue's very first turn begins, when that turn is the assistant's: many templates
+        open with a system prompt of their own, which rendering nothing does not show. What two different first
+        turns render alike comes before the text."""
+        said = str(message["content"]).lstrip()
+        other = self._template([{"role": "assistant", "content": "b" if said.startswith("a") else "a"}])
+        alike = next((at for at, (x, y) in enumerate(zip(full, other, strict=False)) if x != y), len(full))
+        if not full[alike:].lstrip().startswith(said[:20]):
+            raise self._unprovable("a dialogue that begins with the assistant does not render as given")
+        return alike
+
     def _prefix(self, full: str, messages: Sequence[Message], *, opened: bool = False) -> str:
         prefix = self._template(messages, opened=opened)
         if not full.startswith(prefix):
-            raise self._unprovable(f"the first {len(messages)} messages render differently alone and within the dialogue")
+            raise self._unprovable(
+                f"the first {len(messages)} messages render differently alone and within the dialogue"
+            )
         return prefix
 
     def _answer_length(self, turn: str, message: Message) -> int:

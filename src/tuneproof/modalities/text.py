@@ -1,7 +1,7 @@
 """Plain text to token ids with the special tokens that the model was pretrained with.
 
-    encoder = TextEncoder(folder, 256)
-    encoder.encode("arrived broken").ids       # [101, 3369, 3714, 102]
+encoder = TextEncoder(folder, 256)
+encoder.encode("arrived broken").ids       # [101, 3369, 3714, 102]
 """
 
 from __future__ import annotations

@@ -31,9 +31,9 @@ def version(splits: Splits) -> str:
     return hashlib.sha256("\n".join(ids).encode()).hexdigest()
 
 
-def manifest(inputs: Sequence[Table], splits: Splits, schema: Schema, salt: str) -> dict[str, Any]:
+def manifest(paths: Mapping[str, Path], splits: Splits, schema: Schema, salt: str) -> dict[str, Any]:
     """What identifies the data of a run; ``files`` lets a resumed run see that a file has changed."""
-    files = {table.source: file_record(Path(table.source)) for table in inputs}
+    files = {str(path.absolute()): file_record(path) for path in paths.values()}
     return {
         "rows": sum(len(table) for _, table in splits.items()),
         "bytes": sum(record["bytes"] for record in files.values()),

@@ -33,9 +33,15 @@ class Prepared:
     manifest: dict[str, Any]
 
 
-def prepare(file: Path, asked: Data, answers: Mapping[str, Recogniser]) -> Prepared:
-    """Read ``file`` (and ``asked.test``), understand it, and divide it. Refusals are DataErrors."""
+def prepare(file: Path, asked: Data, answers: Mapping[str, Recogniser], name: str | None = None) -> Prepared:
+    """Read ``file`` (and ``asked.test``), understand it, and divide it; ``name`` is what the user calls the file.
+
+    Refusals are DataErrors.
+    """
     raw = read(file)
+    if name is not None:
+        raw = dataclasses.replace(raw, source=name)
+    paths = {raw.source: file}
     schema = infer(raw, answers, asked)
     answer = answers[schema.task]
     table, drops = cleaning.clean(raw, answer, schema, asked.max_missing)
@@ -46,6 +52,7 @@ def prepare(file: Path, asked: Data, answers: Mapping[str, Recogniser]) -> Prepa
     if asked.test is not None:
         raw_test = _read_test(file, Path(asked.test), schema)
         inputs.append(raw_test)
+        paths[raw_test.source] = Path(asked.test)
         test, test_drops = cleaning.clean(raw_test, answer, schema, asked.max_missing, duplicates=True)
         drops += test_drops
         notes += cleaning.notes(test)
@@ -56,9 +63,8 @@ def prepare(file: Path, asked: Data, answers: Mapping[str, Recogniser]) -> Prepa
         taught = set(splits.train.columns["label"])
         schema = dataclasses.replace(schema, labels=tuple(label for label in schema.labels if label in taught))
         notes += _not_measured(splits)
-    return Prepared(
-        splits, schema, ledger(inputs, splits, _merged(drops), notes), manifest(inputs, splits, schema, asked.salt)
-    )
+    books = ledger(inputs, splits, _merged(drops), notes)
+    return Prepared(splits, schema, books, manifest(paths, splits, schema, asked.salt))
 
 
 def _read_test(file: Path, path: Path, schema: Schema) -> Table:

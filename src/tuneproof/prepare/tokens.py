@@ -101,12 +101,11 @@ def _spread(values: Sequence[int]) -> dict[str, float]:
     if not values:
         return {"total": 0, "mean": 0.0, "median": 0, "p95": 0, "max": 0}
     ordered = sorted(values)
-    at = lambda share: ordered[min(len(ordered) - 1, int(share * len(ordered)))]  # noqa: E731
     return {
         "total": sum(values),
         "mean": round(sum(values) / len(values), 1),
-        "median": at(0.5),
-        "p95": at(0.95),
+        "median": ordered[len(ordered) // 2],
+        "p95": ordered[int(0.95 * len(ordered))],
         "max": ordered[-1],
     }
 

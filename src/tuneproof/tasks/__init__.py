@@ -75,7 +75,7 @@ class Answer(Protocol):
         ...
 
     def view(self, row: Row, encoder: Encoder) -> list[tuple[str, bool]]:
-        """The row as the loop's loss sees it, in pieces: text, and whether it is learnt. Empty where all rows count alike."""
+        """The row as the loop's loss sees it, in pieces: text, and whether it is learnt. Empty: rows count whole."""
         ...
 
     def without_truth(self, row: Row) -> dict[str, Any]:

@@ -82,11 +82,12 @@ class Classification:
         return functional.cross_entropy(self._logits(model, batch), batch.labels, reduction="sum")
 
     def _logits(self, model: Module, batch: Batch) -> Tensor:
-        return model(input_ids=batch.ids, attention_mask=batch.mask).logits.float()  # (B, classes)
+        logits: Tensor = model(input_ids=batch.ids, attention_mask=batch.mask).logits.float()  # (B, classes)
+        return logits
 
     def predict(self, model: Module, batch: Batch) -> list[Prediction]:
         logs = torch.log_softmax(self._logits(model, batch), dim=-1)  # (B, classes)
-        names = model.config.id2label  # type: ignore[union-attr]
+        names: dict[int, str] = model.config.id2label  # type: ignore[union-attr,assignment]
         lengths = batch.mask.sum(-1).tolist()
         return [self._one(row, names, batch, index, lengths[index]) for index, row in enumerate(logs)]
 
@@ -138,4 +139,8 @@ class Classification:
         )
 
     def show(self, prediction: Prediction) -> dict[str, Any]:
-        return {"label": prediction.value, "confidence": prediction.confidence, "probabilities": dict(prediction.probabilities)}
+        return {
+            "label": prediction.value,
+            "confidence": prediction.confidence,
+            "probabilities": dict(prediction.probabilities),
+        }

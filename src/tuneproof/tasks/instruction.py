@@ -95,7 +95,9 @@ class Instruction:
         counts = batch.loss[:, 1:].sum(-1).tolist()
         lengths = batch.mask.sum(-1).tolist()
         predictions = []
-        for n, tokens, losses, hits in zip(counts, lengths, nll.split(counts), hit.split(counts), strict=True):
+        for n, tokens, losses, hits in zip(
+            counts, lengths, torch.split(nll, counts), torch.split(hit, counts), strict=True
+        ):
             scores = {"nll": float(losses.sum()), "tokens": float(n), "hits": float(hits.sum())}
             predictions.append(Prediction(None, scores=scores, tokens_in=tokens))
         return predictions
@@ -140,7 +142,9 @@ class Instruction:
                 eos_token_id=stops,
                 pad_token_id=pad,
             )
-        return [self._answer(encoder, row[longest:].tolist(), stops, len(p)) for row, p in zip(out, prompts, strict=True)]
+        return [
+            self._answer(encoder, row[longest:].tolist(), stops, len(p)) for row, p in zip(out, prompts, strict=True)
+        ]
 
     def _answer(self, encoder: ChatEncoder, ids: list[int], stops: list[int], tokens_in: int) -> Prediction:
         end = next((index for index, id in enumerate(ids) if id in stops), None)

@@ -1,6 +1,6 @@
 """Pretrained weights from an admitted folder, in fp32, from files alone.
 
-    model = load_pretrained("AutoModelForCausalLM", folder, seed=0)
+model = load_pretrained("AutoModelForCausalLM", folder, seed=0)
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ logging.disable_progress_bar()
 
 
 def load_pretrained(auto: str, folder: Path, *, seed: int, **options: Any) -> Module:
-    """The model that ``transformers.<auto>`` makes of ``folder``; weights it lacks (a new head) are drawn from ``seed``.
+    """The model that ``transformers.<auto>`` makes of ``folder``; a new head is drawn from ``seed``.
 
     ModelError when the folder's architecture cannot do this.
     """
     torch.manual_seed(seed)
     try:
-        return getattr(transformers, auto).from_pretrained(
+        model: Module = getattr(transformers, auto).from_pretrained(
             folder, local_files_only=True, dtype=torch.float32, use_safetensors=True, **options
         )
     except (OSError, ValueError) as error:
@@ -36,3 +36,4 @@ def load_pretrained(auto: str, folder: Path, *, seed: int, **options: Any) -> Mo
             f"{folder} cannot be opened as {auto.removeprefix('AutoModelFor')}: {first}",
             "See which models fit the task: tuneproof models list",
         ) from error
+    return model

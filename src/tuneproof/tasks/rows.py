@@ -80,6 +80,25 @@ def canonical_messages(row: Row, schema: Schema) -> dict[str, Any]:
     return {"messages": messages}
 
 
+def prompt_messages(row: Row, schema: Schema) -> dict[str, Any]:
+    """The messages that a model is asked to answer: the conversation without its last answer, if it has one.
+
+    Raises Unusable for the same reasons as ``canonical_messages``, a missing answer excepted.
+    """
+    if "messages" in schema.fields:
+        messages = _conversation(row.get(schema.fields["messages"]))
+        if messages and messages[-1]["role"] == "assistant":
+            messages = messages[:-1]
+        _in_order([*messages, {"role": "assistant"}])
+    else:
+        response = schema.fields["response"]
+        messages = _prompt_and_response({**row, response: row.get(response) or "-"}, schema.fields)[:-1]
+        system = row.get(schema.fields.get("system", ""))
+        if not _blank(system):
+            messages = [{"role": "system", "content": _written(system)}, *messages]
+    return {"messages": messages}
+
+
 def _conversation(value: Any) -> list[dict[str, str]]:
     if _blank(value):
         raise Unusable("no messages")

@@ -9,6 +9,7 @@ each window is sorted by length and cut into batches, and the batches are shuffl
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -41,4 +42,4 @@ def _parts(rows: list[int], parts: int) -> list[list[int]]:
     cuts = [0]
     for part in range(parts):
         cuts.append(cuts[-1] + size + (part < extra))
-    return [rows[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [rows[a:b] for a, b in itertools.pairwise(cuts)]

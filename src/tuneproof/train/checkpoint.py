@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import Module
 
 from tuneproof.errors import RunError
-from tuneproof.run import sync_folder
+from tuneproof.run import as_os_error, sync_folder
 from tuneproof.train.loop import State
 
 KEEP = 2  # verified checkpoints, beside the best
@@ -59,12 +60,19 @@ def save(folder: Path, state: State, facts: Mapping[str, Any]) -> Path:
 
 
 def restore(folder: Path, state: State, say: Callable[[str], None]) -> dict[str, Any] | None:
-    """Puts the newest checkpoint that verifies into ``state``; its ``state.json``, or None when there is none."""
+    """Puts the newest checkpoint that verifies into ``state``; its ``state.json``, or None when there is none.
+
+    What a killed process left half written, and what does not verify, is removed.
+    """
+    for left in (*folder.glob(".tmp-*"), *folder.glob(".old-*")):
+        shutil.rmtree(left)
     for path in sorted(folder.glob("step-*"), reverse=True):
         try:
             record = verify(path)
         except RunError as error:
-            say(f"{error} Going back to the checkpoint before it.")
+            older = any(other.name < path.name for other in folder.glob("step-*"))
+            say(f"{error} Going back to {'the checkpoint before it' if older else 'the beginning'}.")
+            shutil.rmtree(path)
             continue
         put(state.model, load_file(path / "model.safetensors"))
         stored = load_file(path / "optim.safetensors")
@@ -92,30 +100,46 @@ def put(model: Module, weights: Mapping[str, Tensor]) -> None:
 
 
 def write(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], record: Mapping[str, Any]) -> Path:
-    """A folder ``name`` with these files, complete or absent; an older one of that name is replaced."""
+    """A folder ``name`` with these files, complete or absent; OSError when it cannot be written.
+
+    An older one of that name is replaced, and stays when the new one cannot be put in its place.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".tmp-{uuid.uuid4().hex}"
+    final, id = folder / name, uuid.uuid4().hex
+    temporary, old = folder / f".tmp-{id}", folder / f".old-{id}"
     temporary.mkdir()
     try:
         for file, content in tensors.items():
-            save_file({key: value.detach().contiguous() for key, value in content.items()}, temporary / file)
+            _save_tensors(content, temporary / file)
         (temporary / "state.json").write_text(json.dumps(record), encoding="utf-8")
         manifest = {
             file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)} for file in sorted(temporary.iterdir())
         }
         (temporary / "MANIFEST.json").write_text(json.dumps(manifest), encoding="utf-8")
-        for file in temporary.iterdir():
-            _sync_file(file)
+        for written in temporary.iterdir():
+            _sync_file(written)
         sync_folder(temporary)
-        final = folder / name
         if final.exists():
-            final.rename(folder / f".old-{uuid.uuid4().hex}")
-        temporary.rename(final)
+            final.rename(old)
+        try:
+            temporary.rename(final)
+        except OSError:
+            if old.exists():
+                old.rename(final)
+            raise
         sync_folder(folder)
     finally:
-        for left in (*folder.glob(".old-*"), temporary):
-            shutil.rmtree(left, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        if final.exists():
+            shutil.rmtree(old, ignore_errors=True)
     return final
+
+
+def _save_tensors(content: Mapping[str, Tensor], file: Path) -> None:
+    try:
+        save_file({key: value.detach().contiguous() for key, value in content.items()}, file)
+    except SafetensorError as error:
+        raise as_os_error(error) or error from error
 
 
 def verify(path: Path) -> dict[str, Any]:

@@ -12,9 +12,14 @@ import dataclasses
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from tuneproof.records import Progress, Scores
 from tuneproof.run import Run
@@ -23,7 +28,11 @@ from tuneproof.train.loop import State
 
 
 class Paused(Exception):
-    """A signal asked to stop; everything is saved."""
+    """A signal asked to stop; everything is saved. The text is the path of the run."""
+
+    def __init__(self, run: Path, signal_number: int) -> None:
+        super().__init__(str(run))
+        self.exit_code = 128 + signal_number  # as shells count: 130 for Ctrl-C, 143 for SIGTERM
 
 
 def record(progress: Iterable[Progress], run: Run) -> Iterator[Progress]:
@@ -49,34 +58,59 @@ def keep(
     """Saves the best weights at validations, and a checkpoint there and every ``every`` seconds.
 
     ``primary`` is a sample of the task's Scores: which metric decides, and in which direction.
-    A full disk costs the checkpoint, not the run: it is said, and tried again at the next report.
+    A full disk costs the checkpoint, not the run: it is said, and tried again soon. Best weights that could not be
+    written are kept in memory until they are, and no checkpoint is written before them: a run that resumes would
+    otherwise stand behind its best validation without the weights of it.
     """
     best = best_so_far(run, primary)
+    unsaved: Best | None = None
     due = time.monotonic() + every
-    for p in progress:
-        if p.validation is not None and p.validation.better_than(best):
-            best = p.validation.main
-            _try(lambda: _save_best(run, state), say)
-        if p.validation is not None or p.paused or time.monotonic() >= due:
-            began = time.monotonic()
-            _try(lambda: checkpoint.save(run.checkpoints, state, {}), say)
-            took = time.monotonic() - began
-            due = time.monotonic() + max(every, 30 * took)  # never more than about 3% of the time
-        yield p
-        if p.paused:
-            raise Paused(str(run.path))
+    try:
+        for p in progress:
+            better = False
+            if p.validation is not None and p.validation.better_than(best):
+                better, best = True, p.validation.main
+                unsaved = Best(state.step, checkpoint.trained(state.model))
+            if p.validation is not None or p.paused or time.monotonic() >= due:
+                began = time.monotonic()
+                if unsaved is None or _written(partial(unsaved.write, run), say):
+                    unsaved = None
+                    saved = _written(lambda: checkpoint.save(run.checkpoints, state, {}), say)
+                else:
+                    saved = False
+                    unsaved = unsaved.held() if better else unsaved
+                took = time.monotonic() - began
+                due = time.monotonic() + max(every if saved else 0.0, 30 * took)  # not more than 3% of the time
+            yield p
+            if p.paused:
+                raise Paused(run.path, state.stop)
+    finally:
+        if unsaved is not None:
+            _written(partial(unsaved.write, run), say)
 
 
-def _save_best(run: Run, state: State) -> None:
-    weights = {"model.safetensors": checkpoint.trained(state.model)}
-    checkpoint.write(run.checkpoints, "best", weights, {"step": state.step})
+@dataclass(frozen=True, slots=True)
+class Best:
+    """Weights of a validation that no later one has bettered yet."""
+
+    step: int
+    weights: Mapping[str, Tensor]
+
+    def write(self, run: Run) -> None:
+        checkpoint.write(run.checkpoints, "best", {"model.safetensors": self.weights}, {"step": self.step})
+
+    def held(self) -> Best:
+        """The same with weights of its own, which training does not change."""
+        return Best(self.step, {name: weight.detach().clone() for name, weight in self.weights.items()})
 
 
-def _try(save: Callable[[], Any], say: Callable[[str], None]) -> None:
+def _written(save: Callable[[], Any], say: Callable[[str], None]) -> bool:
     try:
         save()
     except OSError as error:
         say(f"This checkpoint could not be written ({error.strerror}); training goes on with the one before it.")
+        return False
+    return True
 
 
 def best_so_far(run: Run, primary: Scores) -> float | None:
@@ -88,7 +122,7 @@ def best_so_far(run: Run, primary: Scores) -> float | None:
     return float(max(known) if primary.higher_is_better else min(known))
 
 
-def stop_early(progress: Iterable[Progress], run: Run, *, patience: int) -> Iterator[Progress]:
+def stop_early(progress: Iterable[Progress], run: Run, *, patience: int) -> Generator[Progress, None, None]:
     """Ends after ``patience`` validations in a row that did not improve on the best before them."""
     past: list[float | None] = []
     for p in progress:
@@ -116,7 +150,7 @@ def obeying_signals(state: State) -> Iterator[None]:
     def ask(number: int, frame: Any) -> None:
         if state.stop:
             raise KeyboardInterrupt
-        state.stop = True
+        state.stop = number
 
     if threading.current_thread() is not threading.main_thread():  # Python delivers signals to the main thread only
         yield

@@ -8,7 +8,7 @@ The same call starts a run and resumes it: it continues from the newest checkpoi
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +18,16 @@ from safetensors.torch import load_file
 from torch.nn import Module
 
 from tuneproof.config import Config
-from tuneproof.errors import RunError
+from tuneproof.errors import ResourceError, RunError
 from tuneproof.methods import METHODS
 from tuneproof.methods.parts import Parts
 from tuneproof.modalities import Encoder, Example
 from tuneproof.predict import open_model, predict_examples
 from tuneproof.records import Progress, Schema, Scores
-from tuneproof.run import Run
+from tuneproof.run import Run, disk_errors
 from tuneproof.tasks import Answer
 from tuneproof.train import checkpoint
-from tuneproof.train.drive import Paused, keep, obeying_signals, record, stop_early
+from tuneproof.train.drive import Paused, keep, obeying_signals, record, since_best, stop_early
 from tuneproof.train.loop import Job, State, fit
 from tuneproof.train.optim import adamw
 
@@ -66,7 +66,7 @@ def job(work: Work, steps: int) -> Job:
     return Job(work.answer, work.encoder, work.train, work.config.train, steps, work.config.model.precision, validate)
 
 
-def train(run: Run, work: Work, steps: int, say: Callable[[str], None]) -> Iterator[Progress]:
+def train(run: Run, work: Work, steps: int, say: Callable[[str], None]) -> Generator[Progress, None, None]:
     """Trains or continues, then writes ``model/`` from the best weights. ``Paused`` when a signal asked to stop."""
     state = assemble(work)
     past = checkpoint.restore(run.checkpoints, state, say)
@@ -86,8 +86,6 @@ def train(run: Run, work: Work, steps: int, say: Callable[[str], None]) -> Itera
 
 def finished(run: Run, state: State, like: Scores, steps: int, patience: int) -> bool:
     """Whether the loop had already come to its end, by steps or by patience, when the run was interrupted."""
-    from tuneproof.train.drive import since_best
-
     values = [r["validation"][like.primary] for r in run.metrics() if "validation" in r]
     return state.step >= steps or (bool(values) and since_best(values, like) >= patience)
 
@@ -95,17 +93,31 @@ def finished(run: Run, state: State, like: Scores, steps: int, patience: int) ->
 def save_best(run: Run, work: Work, model: Module) -> None:
     """``model/``: the weights of the best validation with tokenizer, complete or absent."""
     best = run.checkpoints / "best"
-    if not best.exists():
-        raise RunError(f"{run.path} holds no best checkpoint, so there is no model to save.")
-    checkpoint.verify(best)
+    expected = best_step(run, work)
+    if not best.exists() or checkpoint.verify(best)["step"] != expected:
+        raise ResourceError(
+            f"The best weights, those of step {expected:,}, could not be written to {run.checkpoints}.",
+            f"Free some space on that disk, then: tuneproof resume {run.path}",
+        )
     checkpoint.put(model, load_file(best / "model.safetensors"))
     temporary = run.path / ".model.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    METHODS[work.config.method.name](work.config).save(model, temporary)
-    work.encoder.save(temporary)
-    shutil.rmtree(run.model, ignore_errors=True)
-    temporary.rename(run.model)
+    with disk_errors(temporary):
+        temporary.mkdir()
+        METHODS[work.config.method.name](work.config).save(model, temporary)
+        work.encoder.save(temporary)
+        shutil.rmtree(run.model, ignore_errors=True)
+        temporary.rename(run.model)
+
+
+def best_step(run: Run, work: Work) -> int:
+    """The step of the best recorded validation, the earlier one of two that are equal."""
+    scored = [(r["validation"][work.answer.primary], r["step"]) for r in run.metrics() if "validation" in r]
+    known = [(value, -step) for value, step in scored if value is not None]
+    if not known:
+        raise RunError(f"No validation of {run.path} has a score, so there is no best model to save.")
+    sign = 1 if work.answer.higher_is_better else -1
+    return -int(max((sign * value, step) for value, step in known)[1])
 
 
 __all__ = ["Paused", "Work", "assemble", "job", "train"]

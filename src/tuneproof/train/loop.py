@@ -39,7 +39,7 @@ class State:
     units: int = 0  # since the last report
     rows: int = 0
     tokens: int = 0
-    stop: bool = False  # set by a signal: end at the next step boundary
+    stop: int = 0  # number of the signal that asked to end at the next step boundary
 
 
 @dataclass(frozen=True, slots=True)

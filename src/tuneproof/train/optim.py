@@ -1,7 +1,7 @@
 """The optimizer and its schedule.
 
-    optimizer = adamw(model, head=frozenset({"classifier.weight"}), settings=config.train)
-    set_lr(optimizer, scale(step, steps, settings))
+optimizer = adamw(model, head=frozenset({"classifier.weight"}), settings=config.train)
+set_lr(optimizer, scale(step, steps, settings))
 """
 
 from __future__ import annotations
