@@ -5,8 +5,8 @@ RUNS ?= runs
 JOBS ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
-# Tests work on tiny models, for which several threads in each of several processes only wait for one another.
-ONE_THREAD := OMP_NUM_THREADS=1
+# Tests work on tiny models in several processes: threads that spin while they wait would take the cores from the others.
+QUIET_THREADS := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-support test check proof bench clean
@@ -21,7 +21,7 @@ demo-support: .venv/.made  ## tune a chat model on support dialogues
 	@$(BIN)/tuneproof tune demo:support --runs "$(RUNS)"
 
 test: .venv/.made  ## run the tests; JOBS=N processes
-	@$(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS)
+	@$(QUIET_THREADS) $(BIN)/python -m pytest -q -n $(JOBS)
 
 check: .venv/.made  ## lint, format, types, direction of imports
 	@$(BIN)/ruff check .

@@ -299,9 +299,7 @@ def finished(
             options |= {"train_lr": 3e-3, "train_epochs": 2}
             if task == "instruction":
                 options |= {"evaluate_answers": 2, "evaluate_max_new_tokens": 8}
-            done = tp.tune(
-                files[task], runs=root, model_name=str(bases[task]), method_name=method, **options
-            )
+            done = tp.tune(files[task], runs=root, model_name=str(bases[task]), method_name=method, **options)
             made[task, method] = done.run.path
         return made[task, method]
 

@@ -20,6 +20,7 @@ This module is imported by all of them, so it imports nothing before it is asked
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from tuneproof.tuned import Tuned
 
 __all__ = ["open", "plan", "resume", "tune"]
+
+# OpenMP reads this once, when torch is loaded: threads that wait for one another sleep instead of spinning. On a
+# machine that does anything else besides, spinning made steps 3 to 5 times slower (docs/log.md).
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def tune(file: str | Path, *, runs: str | Path = "runs", config: str | Path | None = None, **options: Any) -> Tuned:

@@ -102,7 +102,7 @@ class Ready:
 
 def tune(file: str, config: Config, *, runs: Path, view: View, command: str = "") -> Run:
     """All stages on ``file`` into a new run directory; the run, scored. Errors are those of errors.py."""
-    path, asked = _located(file, config, view)
+    path, asked, hints = _located(file, config, view)
     _check_methods(asked)
     run = Run.create(
         runs,
@@ -111,6 +111,7 @@ def tune(file: str, config: Config, *, runs: Path, view: View, command: str = ""
             "file": str(file),
             "path": str(path),
             "config": asked.model_dump(exclude_unset=True),
+            "hints": hints,
             "command": command or f"tuneproof tune {file}",
             "tuneproof": version("tuneproof"),
             "python": platform.python_version(),
@@ -136,10 +137,10 @@ def resume(path: str | Path, *, view: View) -> Run:
 
 def plan(file: str, config: Config, *, view: View) -> dict[str, Any]:
     """What ``tune`` would do, with its cost measured; nothing is trained or kept."""
-    path, asked = _located(file, config, view)
+    path, asked, hints = _located(file, config, view)
     _check_methods(asked)
     settle(asked.train.threads or machine().cores)
-    ready, prepared = _prepared(file, path, asked, view)
+    ready, prepared = _prepared(file, path, asked, hints, view)
     view.prepared(ready.schema, _with_drops(prepared, ready.encoded), _tokens(ready))
     made = _plan(ready, view)
     view.planned(made)
@@ -172,7 +173,7 @@ def _prepare_stage(run: Run, asked: Config, view: View) -> Ready:
     if run.has_data:
         return _reopened(run, asked)
     with _timed(run, "prepare"):
-        ready, prepared = _prepared(run.asked["file"], Path(run.asked["path"]), asked, view)
+        ready, prepared = _prepared(run.asked["file"], Path(run.asked["path"]), asked, run.asked["hints"], view)
         ledger = _with_drops(prepared, ready.encoded)
         run.data.mkdir(exist_ok=True)
         run.write_json("data/tokens.json", _tokens(ready))
@@ -182,11 +183,11 @@ def _prepare_stage(run: Run, asked: Config, view: View) -> Ready:
     return ready
 
 
-def _prepared(file: str, path: Path, asked: Config, view: View) -> tuple[Ready, Prepared]:
+def _prepared(file: str, path: Path, asked: Config, hints: Mapping[str, str], view: View) -> tuple[Ready, Prepared]:
     view.say(f"Reading {file}")
     prepared = prepare(path, asked.data, {name: row.answer for name, row in TASKS.items()}, file)
     this = task(prepared.schema.task)
-    given: dict[str, Setting] = {}
+    given = {name: Setting(value, f"{file} says so of itself", "rule") for name, value in hints.items()}
     if asked.model.name is None:
         given["model.name"] = Setting(*choose(this.name, this.answer.kinds, machine()), "rule")
         asked = asked.replace({"model.name": given["model.name"].value})
@@ -326,11 +327,11 @@ def _work(ready: Ready, config: Config) -> Work:
 # -- what was asked
 
 
-def _located(file: str, config: Config, view: View) -> tuple[Path, Config]:
+def _located(file: str, config: Config, view: View) -> tuple[Path, Config, dict[str, str]]:
     """The data file on this disk; what its source knows of its columns fills in what nobody said."""
     source = sources.data(file, say=view.say)
     hints = {f"data.{part}": value for part, value in source.hints.items() if f"data.{part}" not in config.asked}
-    return source.path, config.replace(hints)
+    return source.path, config.replace(hints), hints
 
 
 def _check_methods(asked: Config) -> None:

@@ -122,7 +122,11 @@ def test_the_start_is_the_same_for_the_same_seed(make_work, task: str, method: s
 
 def test_sixteen_examples_are_memorised(make_work, task: str, method: str) -> None:
     """What cannot learn sixteen rows by heart has a wrong mask, a wrong target or weights that do not train."""
-    options = {"train.lr": {"full": 3e-3, "freeze": 1e-2, "lora": 2e-2}[method], "train.weight_decay": 0.0, "train.log_every": 4}
+    options = {
+        "train.lr": {"full": 3e-3, "freeze": 1e-2, "lora": 2e-2}[method],
+        "train.weight_decay": 0.0,
+        "train.log_every": 4,
+    }
     if method == "freeze":
         options["freeze.top_layers"] = 2
     work = make_work(task, method, {**options, "train.validate_every": 10_000}, rows=16)

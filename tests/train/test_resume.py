@@ -15,18 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from tuneproof import pipeline
 from tuneproof.config import load
 from tuneproof.errors import ResourceError, RunError
+from tuneproof.records import Progress, Scores
 from tuneproof.run import Run
 from tuneproof.train import checkpoint
-from tuneproof.train.drive import Paused
-from tuneproof.train.fit import Work, train
+from tuneproof.train.drive import Paused, keep
+from tuneproof.train.fit import Work, assemble, train
 
 STEPS = 8
 
@@ -35,9 +38,7 @@ def new_run(folder: Path, name: str) -> Run:
     return Run.create(folder, name, {"file": "x", "path": "x", "config": {}, "seconds": {}})
 
 
-def go(
-    run: Run, work: Work, stop_at: int | None = None, number: int = signal.SIGINT, steps: int = STEPS
-) -> list[str]:
+def go(run: Run, work: Work, stop_at: int | None = None, number: int = signal.SIGINT, steps: int = STEPS) -> list[str]:
     """Trains or continues; a real signal comes when step ``stop_at`` was reported. What was said is returned."""
     said: list[str] = []
     for progress in train(run, work, steps, said.append):
@@ -67,7 +68,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("task", "method", "parts"), CASES)
-def test_stopped_and_resumed_equals_uninterrupted(make_work, tmp_path: Path, task: str, method: str, parts: int) -> None:
+def test_stopped_and_resumed_equals_uninterrupted(
+    make_work, tmp_path: Path, task: str, method: str, parts: int
+) -> None:
     """Dropout is on in both models' configuration, so random states are part of what is compared."""
     options = {"train.accumulate": parts, "train.log_every": 2, "train.validate_every": 3}
     work = make_work(task, method, options, rows=20)
@@ -109,7 +112,9 @@ def test_early_stopping_goes_on_counting_after_resume(make_work, tmp_path: Path)
     work = make_work("text-classification", "full", options, rows=20)
     whole = new_run(tmp_path, "whole")
     go(whole, work)
-    assert [line["step"] for line in whole.metrics()] == [1, 2, 3, 4], "the first is the best, three more do not improve"
+    assert [line["step"] for line in whole.metrics()] == [1, 2, 3, 4], (
+        "the first is the best, three more do not improve"
+    )
     for stop_at in (1, 2, 3):
         broken = new_run(tmp_path, f"broken{stop_at}")
         with pytest.raises(Paused):
@@ -165,7 +170,9 @@ DAMAGE: dict[str, Callable[[Path], None]] = {"truncated": truncate, "a bit flipp
 
 @pytest.mark.parametrize("damage", list(DAMAGE))
 @pytest.mark.parametrize("file", ["model.safetensors", "optim.safetensors", "state.json", "MANIFEST.json"])
-def test_a_damaged_checkpoint_costs_its_interval_and_nothing_else(checkpoints, tmp_path, file: str, damage: str) -> None:
+def test_a_damaged_checkpoint_costs_its_interval_and_nothing_else(
+    checkpoints, tmp_path, file: str, damage: str
+) -> None:
     run, work, expected = checkpoints
     broken = copied(run, tmp_path / "run")
     DAMAGE[damage](broken.checkpoints / "step-00000006" / file)
@@ -191,7 +198,7 @@ def test_two_swapped_checkpoints_are_both_refused(checkpoints, tmp_path: Path) -
 @hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_no_bit_flip_is_taken_for_a_checkpoint(checkpoints, tmp_path_factory, data) -> None:
-    """Any one bit of any file; JSON white space is the only place where a flip could mean nothing, and it is checked."""
+    """Any one bit of any of its files, the manifest among them."""
     run, _, _ = checkpoints
     source = run.checkpoints / "step-00000006"
     copy = tmp_path_factory.mktemp("bits") / source.name
@@ -201,8 +208,7 @@ def test_no_bit_flip_is_taken_for_a_checkpoint(checkpoints, tmp_path_factory, da
     content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     file.write_bytes(content)
     with pytest.raises(RunError, match="is damaged"):
-        assert checkpoint.verify(copy) != json.loads((source / "state.json").read_text()), "harmless"
-        raise RunError("The checkpoint is damaged: no, the flip changed nothing that is read.")
+        checkpoint.verify(copy)
 
 
 def test_what_a_killed_process_left_is_removed(checkpoints, tmp_path: Path) -> None:
@@ -236,7 +242,11 @@ class Disk:
         self.folder = str(folder)
         for holder, name in ((Path, "mkdir"), (Path, "write_text"), (Path, "rename"), (checkpoint, "save_file")):
             monkeypatch.setattr(holder, name, self._counted(getattr(holder, name)))
-        monkeypatch.setattr(os, "fsync", self._counted(os.fsync))
+
+        def fsync(handle: int) -> None:
+            """Counted, not done: no test cuts the power, and a thousand of them take longer than all the rest."""
+
+        monkeypatch.setattr(os, "fsync", self._counted(fsync))
 
     def _counted(self, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -245,7 +255,9 @@ class Disk:
                 self.calls += 1
                 if self.fails(self.calls):
                     if real.__name__ == "save_file":  # what the library raises, which is no OSError
-                        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+                        raise SafetensorError(
+                            "Error while serializing: I/O error: No space left on device (os error 28)"
+                        )
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return real(*args, **kwargs)
 
@@ -295,8 +307,35 @@ def test_one_failing_call_anywhere_in_saving_costs_nothing(small, tmp_path, monk
         assert outcome(run, last=False) == outcome(whole, last=False), k
 
 
+def test_best_weights_wait_in_memory_while_the_disk_is_full(small, tmp_path, monkeypatch) -> None:
+    """As they were at their validation: training goes on meanwhile, and none of the later ones is better."""
+    run, state = new_run(tmp_path, "run"), assemble(small)
+    at_best = {name: weight.detach().clone() for name, weight in checkpoint.trained(state.model).items()}
+    said: list[str] = []
+    with monkeypatch.context() as patch:
+        disk = Disk(patch, run.checkpoints)
+
+        def steps() -> Iterator[Progress]:
+            for step, loss in enumerate((1.0, 2.0, 3.0, 4.0), start=1):
+                disk.fails = lambda call, full=step < 3: full
+                state.step = step
+                scores = Scores("loss_per_token", {"loss_per_token": loss}, 1, higher_is_better=False)
+                yield Progress("train", step, 4, validation=scores)
+                with torch.no_grad():
+                    for weight in checkpoint.trained(state.model).values():
+                        weight.add_(1.0)
+                assert (step < 3) == (not list(run.checkpoints.glob("[!.]*"))), "no checkpoint before the best weights"
+
+        like = Scores("loss_per_token", {"loss_per_token": None}, 0, higher_is_better=False)
+        for _ in keep(steps(), run, state, every=1e9, primary=like, say=said.append):
+            pass
+    assert len(said) == 2
+    kept = load_file(run.checkpoints / "best" / "model.safetensors")
+    assert kept.keys() == at_best.keys() and all(torch.equal(kept[name], at_best[name]) for name in kept)
+    assert checkpoint.verify(run.checkpoints / "best")["step"] == 1
+
+
 def test_a_disk_that_stays_full_for_a_while(small, expected, tmp_path, monkeypatch) -> None:
-    """Best weights that could not be written wait in memory, unchanged by the steps that follow."""
     run = new_run(tmp_path / "run", "run")
     with monkeypatch.context() as patch:
         disk = Disk(patch, run.checkpoints)
@@ -308,7 +347,9 @@ def test_a_disk_that_stays_full_for_a_while(small, expected, tmp_path, monkeypat
     assert said and outcome(run) == expected
 
 
-def test_a_disk_that_stays_full_says_what_to_do_and_resume_ends_the_same(small, expected, tmp_path, monkeypatch) -> None:
+def test_a_disk_that_stays_full_says_what_to_do_and_resume_ends_the_same(
+    small, expected, tmp_path, monkeypatch
+) -> None:
     run = new_run(tmp_path / "run", "run")
     with monkeypatch.context() as patch:
         disk = Disk(patch, run.checkpoints)
@@ -372,7 +413,7 @@ def test_resume_with_a_changed_data_file_is_refused(stopped) -> None:
     file, run = stopped
     content = file.read_bytes()
     file.write_bytes(content + b"one more,positive\r\n")
-    with pytest.raises(RunError, match="mine.csv was changed since") as raised:
+    with pytest.raises(RunError, match=r"mine\.csv was changed since") as raised:
         pipeline.resume(run, view=pipeline.Quiet())
     assert raised.value.exit_code == 2 and "Put the old file back" in raised.value.hint
     file.write_bytes(content)

@@ -89,7 +89,7 @@ def measure(
     with Peak() as pass_:
         forward(rows)
     seconds = pass_.seconds / max(1, sum(lengths[row] for row in rows))
-    return Cost(statistics.mean(times), statistics.mean(rates), seconds, high.bytes, estimated)
+    return Cost(statistics.median(times), statistics.median(rates), seconds, high.bytes, estimated)
 
 
 def fit_budget(config: Config, cost: Cost, volume: Volume) -> dict[str, Setting]:

@@ -133,9 +133,9 @@ def _rates(config: Config, at: Situation) -> Values:
 
 def _pace(config: Config, at: Situation) -> Values:
     steps = total_steps(config, at.train_rows)
-    every = max(1, steps // VALIDATIONS)
+    every = max(1, -(-steps // VALIDATIONS))
     return {
-        "train.validate_every": (every, f"{VALIDATIONS} times in {steps:,} steps"),
+        "train.validate_every": (every, f"{-(-steps // every)} times in {steps:,} steps"),
         "train.log_every": (max(1, min(10, steps // 40)), "often enough to draw the curve"),
     }
 
@@ -143,7 +143,7 @@ def _pace(config: Config, at: Situation) -> Values:
 def _validation(config: Config, at: Situation) -> Values:
     steps = total_steps(config, at.train_rows)
     trained = steps * config.train.batch_size
-    times = max(1, steps // config.train.validate_every)
+    times = -(-steps // config.train.validate_every)
     rows = max(32, int(VALIDATION_SHARE * trained / FORWARD / times))
     return {
         "evaluate.validation_rows": (rows, f"at most: {times} validations in a tenth of the time of training"),

@@ -75,7 +75,7 @@ def build_report(run: Run, config: Config, schema: Schema, outcome: Outcome, ans
         "scores": scores,
         "classes": _classes(outcome.systems[0].predictions) if schema.labels else [],
         "confusions": _confusions(outcome.systems[0].predictions) if schema.labels else [],
-        "rows": _rows(outcome),
+        "rows": _rows(outcome, answer),
         "answers": list(outcome.answers),
         "cost": _cost(run, outcome, plan),
         "use": _use(run, schema, plan, config),
@@ -91,7 +91,7 @@ def headline(outcome: Outcome, answer: Answer, model: str) -> tuple[str, str]:
     assert best.difference is not None and tuned.scores.main is not None and best.scores.main is not None
     word = verdict(best.difference, higher_is_better=answer.higher_is_better)
     n = f"{tuned.scores.n:,} test rows"
-    if answer.primary == "accuracy":
+    if answer.proportion:
         said = f"The tuned {model} answers {tuned.scores.main:.1%} of {n} rightly; {best.name} {best.scores.main:.1%}"
         gap = _points(best.difference.value, best.difference.low, best.difference.high)
     else:
@@ -130,7 +130,7 @@ def _scores(outcome: Outcome, answer: Answer) -> dict[str, Any]:
     tuned = outcome.systems[0]
     strongest = outcome.systems[-1].difference
     assert strongest is not None
-    if answer.primary == "accuracy":
+    if answer.proportion:
         power = power_line(strongest.n, strongest.disagreement)
     else:
         sd = (strongest.error or 0.0) * strongest.n**0.5
@@ -139,7 +139,7 @@ def _scores(outcome: Outcome, answer: Answer) -> dict[str, Any]:
         "primary": tuned.scores.primary,
         "higher_is_better": answer.higher_is_better,
         "n": tuned.scores.n,
-        "percent": answer.primary == "accuracy",
+        "percent": answer.proportion,
         "systems": [_system(system) for system in outcome.systems],
         "metric_help": {name: HELP[name] for name in tuned.scores.values if name in HELP},
         "power": power,
@@ -198,7 +198,7 @@ def _confusions(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     return [{"truth": truth, "predicted": value, "n": n} for (truth, value), n in pairs.most_common(50)]
 
 
-def _rows(outcome: Outcome, count: int = 10) -> dict[str, list[dict[str, Any]]]:
+def _rows(outcome: Outcome, answer: Answer, count: int = 10) -> dict[str, list[dict[str, Any]]]:
     """The rows with the smallest and the largest loss."""
     from tuneproof.evaluate.score import items
 
@@ -207,18 +207,18 @@ def _rows(outcome: Outcome, count: int = 10) -> dict[str, list[dict[str, Any]]]:
     order = sorted(range(len(losses)), key=lambda index: losses[index])
 
     def shown(index: int) -> dict[str, Any]:
-        p, row = tuned.predictions[index], outcome.table.row(index)
-        common = {"line": outcome.table.lines[index], "source": outcome.table.source, "loss": losses[index]}
-        if "messages" in row:
-            asked = [m["content"] for m in row["messages"] if m["role"] == "user"]
-            said = [m["content"] for m in row["messages"] if m["role"] == "assistant"]
-            return {
-                **common,
-                "text": asked[0] if asked else "",
-                "truth": said[-1],
-                "base_loss": items(last.predictions)[index],
-            }
-        return {**common, "text": row["text"], "truth": p.truth, "predicted": p.value, "confidence": p.confidence}
+        p = tuned.predictions[index]
+        asked, truth = answer.texts(outcome.table.row(index))
+        found = {
+            "line": outcome.table.lines[index],
+            "source": outcome.table.source,
+            "loss": losses[index],
+            "text": asked,
+            "truth": truth,
+        }
+        if p.value is None:  # nothing was generated: the reference answer was scored
+            return {**found, "base_loss": items(last.predictions)[index]}
+        return {**found, "predicted": p.value, "confidence": p.confidence}
 
     worst = [index for index in reversed(order) if index not in order[:count]][:count]
     return {"best": [shown(index) for index in order[:count]], "worst": [shown(index) for index in worst]}

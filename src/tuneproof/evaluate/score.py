@@ -6,6 +6,7 @@ evaluate(run, Subject(...), say)       # eval/test/predictions.jsonl, report.jso
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from tuneproof.records import Prediction, Schema, Scores, Table
 from tuneproof.run import Run, write_atomically
 from tuneproof.stats.interval import Interval, mean_interval, wilson
 from tuneproof.stats.paired import Difference, difference
+from tuneproof.tasks import Answer
 
 Say = Callable[[str], None]
 
@@ -80,7 +82,7 @@ def evaluate(run: Run, subject: Subject, say: Say) -> dict[str, Any]:
         say(f"Baseline: {baseline.title}.")
         found = baseline.predict(rows)
         systems.append(_system(baseline.title, baseline.what, "baseline", found, tuned, predictions, table))
-    answers = _side_by_side(table, replies, _replies(base, table))
+    answers = _side_by_side(table, tuned.answer, replies, _replies(base, table))
     folder = run.evaluation("test")
     _write_predictions(folder, table, systems)
     outcome = Outcome(systems, table, answers, time.monotonic() - began, peak())
@@ -142,29 +144,26 @@ def _replies(predictor: Predictor, table: Table) -> list[Prediction]:
     return predictor([predictor.answer.without_truth(table.row(index)) for index in range(count)])
 
 
-def _side_by_side(table: Table, tuned: Sequence[Prediction], base: Sequence[Prediction]) -> list[dict[str, Any]]:
-    shown = []
-    for index, (new, old) in enumerate(zip(tuned, base, strict=True)):
-        messages = table.columns["messages"][index]
-        last = max(at for at, message in enumerate(messages) if message["role"] == "assistant")
-        shown.append(
-            {
-                "line": table.lines[index],
-                "prompt": messages[:last],
-                "truth": messages[last]["content"],
-                "base": old.value,
-                "tuned": new.value,
-                "base_stopped": bool(old.scores["stopped"]),
-                "tuned_stopped": bool(new.scores["stopped"]),
-            }
-        )
-    return shown
+def _side_by_side(
+    table: Table, answer: Answer, tuned: Sequence[Prediction], base: Sequence[Prediction]
+) -> list[dict[str, Any]]:
+    """Both models' answers to the same rows."""
+    return [
+        {
+            "line": table.lines[index],
+            "prompt": answer.without_truth(table.row(index))["messages"],
+            "truth": answer.texts(table.row(index))[1],
+            "base": old.value,
+            "tuned": new.value,
+            "base_stopped": bool(old.scores["stopped"]),
+            "tuned_stopped": bool(new.scores["stopped"]),
+        }
+        for index, (new, old) in enumerate(zip(tuned, base, strict=True))
+    ]
 
 
 def _write_predictions(folder: Path, table: Table, systems: Sequence[System]) -> None:
     """One line per test row: what was asked for, what the tuned model said, and every baseline's word on it."""
-    import json
-
     lines = []
     for index, p in enumerate(systems[0].predictions):
         line = {

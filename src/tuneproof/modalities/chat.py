@@ -2,15 +2,18 @@
 
     encoder = ChatEncoder(folder, 1024)
     rendered = encoder.render([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}])
-    rendered.pieces        # (("<|im_start|>user\\nhi...assistant\\n", False), ("hello<|im_end|>", True), ("\\n", False))
+    rendered.pieces        # (("<|im_start|>user...", False), ("hello<|im_end|>", True), ("\\n", False))
 
 Loss lies on what the assistant says, end-of-turn token included, and on nothing else. The text is tokenised piece
 by piece, cut where an answer begins and ends, so the ids of a prompt in training are the ids of that prompt in
 generation whatever the answer starts with. ``check`` proves the mask on a row, or refuses.
+
+What people write gives no orders: "<|im_end|>" inside a message is read as those ten letters, never as the token.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +32,13 @@ PLAIN_TEMPLATE = (
     "{% if message['role'] == 'assistant' %}{{ 'Assistant: ' + message['content'] + eos_token + '\n' }}"
     "{% else %}{{ message['role'] | capitalize + ': ' + message['content'] + '\n' }}{% endif %}"
     "{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'Assistant: ' }}{% endif %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"  # the space belongs to the answer's first word
 )
+
+# While a template renders, a special token's text inside a message is replaced by two characters of private use: this
+# one, and one that says which text it was (0 is this character itself, should a message hold it).
+GUARD = "\U000f0000"
+GUARDED = re.compile(GUARD + "(.)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +64,20 @@ class ChatEncoder:
         plain = self.tokenizer("x")["input_ids"]
         self._adds_bos = self.bos is not None and plain[0] == self.bos
         self._special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
+        orders = {str(token) for token in self.tokenizer.added_tokens_decoder.values() if token.special}
+        orders |= set(self.tokenizer.all_special_tokens)
+        self._guarded = [GUARD, *sorted(orders, key=lambda text: (-len(text), text))]  # the longest match wins
+        self._guard = re.compile("|".join(map(re.escape, self._guarded)))
 
     # -- messages to text
 
     def render(self, messages: Sequence[Message]) -> Rendered:
         """The whole dialogue, however long."""
-        return self._encode(self._pieces(messages))
+        return self._encode(self._pieces(self._safe(messages)))
 
     def prompt(self, messages: Sequence[Message]) -> Rendered:
         """Everything up to where the assistant's next answer begins."""
+        messages = self._safe(messages)
         full = self._template(messages, opened=True)
         done = self._pieces(messages)
         text = "".join(piece for piece, _ in done)
@@ -139,18 +152,54 @@ class ChatEncoder:
             "Choose another model, or give its tokenizer a template that renders turn by turn.",
         )
 
+    # -- text of people, kept apart from the template's orders
+
+    def _safe(self, messages: Sequence[Message]) -> list[Message]:
+        """The messages with every special token's text in them guarded."""
+
+        def guard(match: re.Match[str]) -> str:
+            return GUARD + chr(ord(GUARD) + 1 + self._guarded.index(match[0]))
+
+        return [
+            {key: self._guard.sub(guard, value) if isinstance(value, str) else value for key, value in message.items()}
+            for message in messages
+        ]
+
+    def _meant(self, code: str) -> str:
+        return self._guarded[ord(code) - ord(GUARD) - 1]
+
     # -- text to ids
 
     def _encode(self, pieces: tuple[tuple[str, bool], ...]) -> Rendered:
         ids: list[int] = []
         loss: list[bool] = []
         for text, learnt in pieces:
-            new = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+            new = self._ids(text)
             ids += new
             loss += [learnt] * len(new)
         if self._adds_bos and (not ids or ids[0] != self.bos):
             ids, loss = [self.bos, *ids], [False, *loss]
-        return Rendered(pieces, ids, loss)
+        shown = tuple((GUARDED.sub(lambda match: self._meant(match[1]), text), learnt) for text, learnt in pieces)
+        return Rendered(shown, ids, loss)
+
+    def _ids(self, text: str) -> list[int]:
+        """Ids of a rendered text: what is guarded in it as letters, the rest as the template means it."""
+        ids: list[int] = []
+        for index, part in enumerate(GUARDED.split(text)):  # text, code, text, code, ..., text
+            if index % 2 == 0:
+                ids += self.tokenizer(part, add_special_tokens=False, verbose=False)["input_ids"]
+            else:
+                ids += self._letters(self._meant(part))
+        return ids
+
+    def _letters(self, text: str) -> list[int]:
+        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
+        if self._special.intersection(ids):
+            raise CheckError(
+                f"A message holds the text {text!r}, which this model's tokenizer cannot tell from its special token.",
+                "Remove that text from the message.",
+            )
+        return list(ids)
 
     def example(self, messages: Sequence[Message]) -> Example:
         """The dialogue as a training example, checked."""

@@ -29,6 +29,7 @@ class Answer(Protocol):
 
     primary: ClassVar[str]  # metric that decides
     higher_is_better: ClassVar[bool]
+    proportion: ClassVar[bool]  # whether the metric that decides is a share of rows answered rightly
     auto: ClassVar[str]  # transformers' class that opens a model for this task
     length_limit: ClassVar[int]  # tokens of a row at most, where nobody says otherwise and the model takes more
     unit: ClassVar[str]  # "row" or "answer token": what the loss is a mean over
@@ -76,6 +77,10 @@ class Answer(Protocol):
 
     def view(self, row: Row, encoder: Encoder) -> list[tuple[str, bool]]:
         """The row as the loop's loss sees it, in pieces: text, and whether it is learnt. Empty: rows count whole."""
+        ...
+
+    def texts(self, row: Row) -> tuple[str, str]:
+        """What a person reads of a canonical row: what is asked, and the truth."""
         ...
 
     def without_truth(self, row: Row) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from tuneproof.tasks.pretrained import load_pretrained
 class Classification:
     primary: ClassVar[str] = "accuracy"
     higher_is_better: ClassVar[bool] = True
+    proportion: ClassVar[bool] = True
     auto: ClassVar[str] = "AutoModelForSequenceClassification"
     length_limit: ClassVar[int] = 512
     unit: ClassVar[str] = "row"
@@ -103,6 +104,9 @@ class Classification:
 
     def view(self, row: Row, encoder: Encoder) -> list[tuple[str, bool]]:
         return []
+
+    def texts(self, row: Row) -> tuple[str, str]:
+        return str(row["text"]), str(row["label"])
 
     def without_truth(self, row: Row) -> dict[str, Any]:
         return {"text": row["text"]}

@@ -31,6 +31,7 @@ RESCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head
 class Instruction:
     primary: ClassVar[str] = "loss_per_token"
     higher_is_better: ClassVar[bool] = False
+    proportion: ClassVar[bool] = False
     auto: ClassVar[str] = "AutoModelForCausalLM"
     length_limit: ClassVar[int] = 2048
     unit: ClassVar[str] = "answer token"
@@ -105,6 +106,11 @@ class Instruction:
     def view(self, row: Row, encoder: Encoder) -> list[tuple[str, bool]]:
         assert isinstance(encoder, ChatEncoder)
         return list(encoder.render(row["messages"]).pieces)
+
+    def texts(self, row: Row) -> tuple[str, str]:
+        """The first thing a user says, and the last thing the assistant says."""
+        said = {role: [m["content"] for m in row["messages"] if m["role"] == role] for role in ("user", "assistant")}
+        return (said["user"] or [""])[0], said["assistant"][-1]
 
     def without_truth(self, row: Row) -> dict[str, Any]:
         """Everything before the last answer."""

@@ -1,0 +1,34 @@
+"""The model when nobody named one, and what a folder says of itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from tuneproof.choose import choose
+from tuneproof.device import Machine
+from tuneproof.errors import ModelError
+from tuneproof.sources import CATALOG
+
+LAPTOP = Machine(cores=2, memory=16 * 2**30, free=12 * 2**30, gpu=None)
+
+
+def test_without_a_gpu_the_smallest_model_made_for_the_task_is_chosen() -> None:
+    assert choose("text-classification", ("encoder",), LAPTOP)[0] == "minilm-l6"
+    assert choose("instruction", ("decoder",), LAPTOP)[0] == "smollm2-135m-instruct"
+
+
+def test_with_a_gpu_the_largest_that_trains_in_half_the_memory() -> None:
+    big = Machine(cores=16, memory=128 * 2**30, free=120 * 2**30, gpu="some GPU")
+    name, reason = choose("instruction", ("decoder",), big)
+    assert CATALOG[name].parameters > 10**9 and "largest" in reason
+    assert 16 * CATALOG[name].parameters <= big.free / 2
+
+
+def test_a_language_model_without_a_chat_template_is_never_the_default() -> None:
+    assert CATALOG[choose("instruction", ("decoder",), LAPTOP)[0]].chat
+
+
+def test_nothing_fits_into_no_memory() -> None:
+    tiny = Machine(cores=1, memory=2**28, free=2**27, gpu=None)
+    with pytest.raises(ModelError, match=r"No model of the catalogue .* 0\.1 GiB"):
+        choose("text-classification", ("encoder",), tiny)

@@ -1,0 +1,171 @@
+"""The rules: values with reasons, and refusals for options that nothing would read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuneproof.config import Config, build, load
+from tuneproof.decide import (
+    Cost,
+    Situation,
+    Volume,
+    check_model,
+    decide,
+    fit_budget,
+    length_limit,
+    price,
+    refuse_if_too_large,
+)
+from tuneproof.decide.recipe import total_steps
+from tuneproof.device import Machine
+from tuneproof.errors import ConfigError, ModelError, ResourceError
+from tuneproof.memory import estimate
+from tuneproof.methods import METHODS
+from tuneproof.records import ModelFacts
+from tuneproof.tasks import TASKS
+
+LAPTOP = Machine(cores=2, memory=16 * 2**30, free=8 * 2**30, gpu=None)
+KINDS = {"text-classification": "encoder", "instruction": "decoder"}
+
+
+def model(kind: str = "encoder", parameters: int = 22_700_000, width: int = 384, layers: int = 6) -> ModelFacts:
+    return ModelFacts("m", "/m", "r", "apache-2.0", kind, parameters, width, layers, 30_522, 512)
+
+
+def situation(
+    task: str, facts: ModelFacts | None = None, rows: int = 1000, longest: int = 60, gain: float = 1.0
+) -> Situation:
+    return Situation(TASKS[task].answer, facts or model(KINDS[task]), rows, longest, LAPTOP, gain)
+
+
+def decided(options: dict[str, Any] | None = None, task: str = "text-classification", **at: Any) -> Any:
+    return decide(load(None, options or {}), situation(task, **at), {})
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+@pytest.mark.parametrize("method", list(METHODS))
+def test_nothing_that_is_read_is_left_undecided(task: str, method: str) -> None:
+    found = decided({"method.name": method}, task)
+    section = METHODS[method].section
+    optional = {"data.task", "data.text", "data.label", "data.group", "data.test", "train.minutes"}
+    optional |= {"evaluate.test_rows", "model.name", "model.max_length", "freeze.layers"}
+    for name, value in found.config.items():
+        if name.split(".")[0] not in {"freeze", "lora"} - {section} and name not in optional:
+            assert value is not None, name
+    for name, setting in found.settings.items():
+        assert setting.reason and found.config.get(name) == setting.value
+
+
+def test_what_you_ask_for_is_kept_and_said() -> None:
+    found = decided({"train.lr": 0.0123, "train.batch_size": 7})
+    assert found.config.train.lr == 0.0123 and found.settings["train.lr"].by == "you"
+    assert found.config.train.batch_size == 7
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_adapters_learn_ten_times_as_fast(task: str) -> None:
+    rates = {name: decided({"method.name": name}, task).config.train.lr for name in METHODS}
+    assert rates["lora"] == pytest.approx(10 * rates["full"])
+
+
+def test_alpha_is_twice_the_rank() -> None:
+    assert decided({"method.name": "lora", "lora.rank": 5}).config.lora.alpha == 10
+    assert decided({"method.name": "lora", "lora.alpha": 3}).config.lora.alpha == 3
+
+
+def test_small_models_are_tuned_in_full_and_large_ones_by_adapters() -> None:
+    assert decided(facts=model(parameters=22_700_000)).config.method.name == "full"
+    assert decided(facts=model(parameters=134_000_000, width=768, layers=12)).config.method.name == "lora"
+
+
+def test_bf16_only_where_it_was_measured_to_pay() -> None:
+    assert decided(gain=1.1).config.model.precision == "fp32"
+    assert decided(gain=4.9).config.model.precision == "bf16"
+    assert "4.9" in decided(gain=4.9).settings["model.precision"].reason
+
+
+@given(rows=st.integers(1, 10**6), batch=st.integers(1, 512), epochs=st.floats(0.01, 20))
+def test_validation_and_log_points_lie_within_the_run(rows: int, batch: int, epochs: float) -> None:
+    config = decided({"train.batch_size": batch, "train.epochs": epochs}, rows=rows).config
+    steps = total_steps(config, rows)
+    assert steps >= 1 and 1 <= config.train.validate_every <= steps and 1 <= config.train.log_every <= steps
+
+
+@given(longest=st.integers(1, 131_072), batch=st.integers(1, 512))
+def test_micro_batches_bound_the_tokens_of_a_pass(longest: int, batch: int) -> None:
+    config = decided({"train.batch_size": batch}, longest=longest).config
+    rows = -(-batch // config.train.accumulate)
+    assert rows == 1 or rows * longest <= 8192
+    assert config.train.accumulate <= batch
+
+
+@pytest.mark.parametrize(
+    ("options", "task"),
+    [
+        ({"method.name": "full", "lora.rank": 4}, "text-classification"),
+        ({"method.name": "lora", "freeze.top_layers": 1}, "instruction"),
+        ({"lora.dropout": 0.1}, "text-classification"),
+        ({"evaluate.answers": 3}, "text-classification"),
+        ({"evaluate.max_new_tokens": 30}, "text-classification"),
+        ({"data.label": "x"}, "instruction"),
+    ],
+)
+def test_an_option_without_effect_is_refused(options: dict[str, Any], task: str) -> None:
+    with pytest.raises(ConfigError, match="no effect") as error:
+        decided(options, task)
+    assert next(name for name in options if name != "method.name") in error.value.message
+
+
+def test_a_model_of_the_wrong_kind_and_a_limit_beyond_it() -> None:
+    answer = TASKS["text-classification"].answer
+    config = build({"model": {"max_length": 512}})
+    check_model(config, model(), answer)
+    with pytest.raises(ModelError, match="decoder"):
+        check_model(config, model("decoder"), answer)
+    with pytest.raises(ConfigError, match="513"):
+        check_model(build({"model": {"max_length": 513}}), model(), answer)
+    assert length_limit(model(), answer)[0] == 512
+
+
+# -- memory and budget
+
+
+def test_arithmetic_of_a_step_of_minilm() -> None:
+    """22.7M parameters: weights, gradients and two moments are 16 bytes each, 363 MB; the rest are activations."""
+    fixed = estimate(parameters=22_700_000, trained=22_700_000, tokens=0, width=384, layers=6)
+    assert fixed == 16 * 22_700_000
+    whole = estimate(parameters=22_700_000, trained=22_700_000, tokens=32 * 64, width=384, layers=6)
+    assert whole - fixed == 4 * 34 * 2048 * 384 * 6
+
+
+def test_too_large_a_step_is_refused_with_both_figures() -> None:
+    large = model(parameters=10**9, width=2048, layers=24)
+    config = decided({"method.name": "full", "model.name": "m"}, facts=large).config
+    with pytest.raises(ResourceError, match=r"needs about 2\d\.\d GiB .* 8\.0 GiB are free") as error:
+        refuse_if_too_large(large, config, 60, LAPTOP)
+    assert "--method lora" in error.value.hint and error.value.exit_code == 2
+    assert refuse_if_too_large(model(), decided().config, 60, LAPTOP) < 2**30
+
+
+COST = Cost(step_seconds=0.5, token_seconds=1e-4, forward_seconds=4e-5, peak_bytes=2**30, estimated_bytes=2**29)
+
+
+@given(minutes=st.floats(0.05, 500), rows=st.integers(50, 100_000), test=st.integers(30, 20_000))
+def test_a_budget_is_kept_or_nothing_is_changed(minutes: float, rows: int, test: int) -> None:
+    config = decided({"train.minutes": minutes}, rows=rows).config
+    volume = Volume(rows=rows, test_rows=test, test_tokens=30.0, passes=3)
+    changes = fit_budget(config, COST, volume)
+    after: Config = config.replace({name: setting.value for name, setting in changes.items()})
+    cost = price(after, COST, volume)
+    assert cost["train_minutes"] <= max(0.6 * minutes, 1.1 * 0.5 / 60 + 1e-9)
+    assert set(changes) <= {"train.epochs", "evaluate.test_rows"}
+    for setting in changes.values():
+        assert setting.by == "measured" and "minutes allow" in setting.reason
+
+
+def test_no_budget_changes_nothing() -> None:
+    assert fit_budget(decided().config, COST, Volume(10**6, 10**5, 30.0, 3)) == {}

@@ -1,0 +1,86 @@
+"""The sentences that people will quote: they must follow from the figures."""
+
+from __future__ import annotations
+
+import pytest
+
+from tuneproof.evaluate.report import headline
+from tuneproof.evaluate.score import Outcome, System, items, scored_rows
+from tuneproof.records import Prediction, Scores, Table
+from tuneproof.stats.interval import wilson
+from tuneproof.stats.paired import difference
+from tuneproof.tasks import task
+
+CLASSIFY = task("text-classification").answer
+CHAT = task("instruction").answer
+
+
+def labels(right: list[int]) -> list[Prediction]:
+    return [
+        Prediction("a" if hit else "b", "a", 0.9, {"a": 0.9}, {"nll": 0.1 if hit else 2.3, "correct": float(hit)})
+        for hit in right
+    ]
+
+
+def losses(per_token: list[float]) -> list[Prediction]:
+    return [Prediction(None, scores={"nll": 10 * loss, "tokens": 10.0, "hits": 5.0}) for loss in per_token]
+
+
+def outcome(answer, tuned: list[Prediction], base: list[Prediction]) -> Outcome:
+    table = Table({"id": [str(i) for i in range(len(tuned))]}, list(range(len(tuned))), "t.csv")
+    interval = wilson(1, 2)
+    return Outcome(
+        [
+            System("the tuned model", "", "tuned", tuned, answer.score(tuned), interval),
+            System(
+                "the base", "", "baseline", base, answer.score(base), interval, difference(items(base), items(tuned))
+            ),
+        ],
+        table,
+    )
+
+
+@pytest.mark.parametrize(
+    ("tuned", "base", "word", "said"),
+    [
+        ([1] * 90 + [0] * 10, [1] * 60 + [0] * 40, "better", "a gain of 30.0 points"),
+        ([1] * 60 + [0] * 40, [1] * 90 + [0] * 10, "worse", "not worth deploying"),
+        ([1, 0] * 50, [0, 1] * 50, "inconclusive", "cannot tell from chance"),
+        ([1] * 20, [0] * 20, "inconclusive", "cannot tell"),  # fewer than 30 rows never show anything
+    ],
+)
+def test_headline_of_a_classifier_follows_from_the_rows(tuned, base, word, said) -> None:
+    sentence, verdict = headline(outcome(CLASSIFY, labels(tuned), labels(base)), CLASSIFY, "minilm")
+    assert verdict == word and said in sentence, sentence
+
+
+@pytest.mark.parametrize(
+    ("shift", "word", "said"), [(-0.5, "better", "less"), (0.5, "worse", "more"), (0.0, "inconclusive", "chance")]
+)
+def test_headline_of_a_chat_model_knows_that_less_loss_is_better(shift, word, said) -> None:
+    base = [2.0 + 0.01 * (i % 7) for i in range(60)]
+    tuned = [loss + shift + 0.01 * ((i % 5) - 2) for i, loss in enumerate(base)]
+    sentence, verdict = headline(outcome(CHAT, losses(tuned), losses(base)), CHAT, "smollm")
+    assert verdict == word and said in sentence, sentence
+
+
+def test_items_are_comparable_between_systems_whatever_the_task() -> None:
+    assert items(labels([1, 0])) == [1.0, 0.0]
+    assert items(losses([0.5])) == [0.5]
+
+
+def test_rows_to_score_do_not_depend_on_their_order_in_the_file() -> None:
+    ids = [f"row-{i}" for i in range(50)]
+    forward = Table({"id": ids}, list(range(50)), "t.csv")
+    backward = Table({"id": ids[::-1]}, list(range(50)), "t.csv")
+    first = {ids[i] for i in scored_rows(forward, 10)}
+    second = {ids[::-1][i] for i in scored_rows(backward, 10)}
+    assert first == second and len(first) == 10
+    assert scored_rows(forward, None) == list(range(50)) == scored_rows(forward, 99)
+
+
+def test_scores_know_their_direction() -> None:
+    low, high = Scores("loss", {"loss": 1.0}, 1, False), Scores("accuracy", {"accuracy": 0.5}, 1)
+    assert low.better_than(2.0) and not low.better_than(0.5) and low.better_than(None)
+    assert high.better_than(0.4) and not high.better_than(0.5)
+    assert not Scores("f1", {"f1": None}, 1).better_than(None)
