@@ -398,8 +398,8 @@ def test_ctrl_c_before_training_says_what_is_kept(tune, command, reviews: Path, 
     assert command("resume", run.path).code == 0
 
 
-def test_ctrl_c_twice_in_a_real_process(reviews: Path, tiny_bert: Path, tmp_path: Path) -> None:
-    """The first asks, the second ends at once; the run then resumes."""
+def test_ctrl_c_in_a_real_process(reviews: Path, tiny_bert: Path, tmp_path: Path) -> None:
+    """Piped output: the first report tells that training began. Twice, and resuming, is in tests/proof."""
     program = "import sys; from tuneproof.cli import main; main()"
     options = ["--model", str(tiny_bert), "--set", "train.threads=1", "--epochs", "900", "--set", "train.log_every=1"]
     process = subprocess.Popen(

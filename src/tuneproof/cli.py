@@ -85,10 +85,12 @@ def tune(
         data_too_long=too_long,
         train_seed=seed,
     )
-    from tuneproof import pipeline
     from tuneproof.terminal import Terminal
 
     view = Terminal()
+    view.say("Loading PyTorch")
+    from tuneproof import pipeline
+
     command = shlex.join(["tuneproof", *sys.argv[1:]])
     _finish(lambda: pipeline.tune(file, asked, runs=runs, view=view, command=command), view)
 
@@ -126,19 +128,24 @@ def plan(
         data_too_long=too_long,
         train_seed=seed,
     )
-    from tuneproof import pipeline
     from tuneproof.terminal import Terminal
 
-    pipeline.plan(file, asked, view=Terminal())
+    view = Terminal()
+    view.say("Loading PyTorch")
+    from tuneproof import pipeline
+
+    pipeline.plan(file, asked, view=view)
 
 
 @app.command()
 def resume(run: RunPath) -> None:
     """Continue a run where it stopped, bit for bit."""
-    from tuneproof import pipeline
     from tuneproof.terminal import Terminal
 
     view = Terminal()
+    view.say("Loading PyTorch")
+    from tuneproof import pipeline
+
     _finish(lambda: pipeline.resume(run, view=view), view)
 
 

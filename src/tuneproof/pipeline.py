@@ -53,6 +53,8 @@ from tuneproof.train.batches import epoch_steps
 from tuneproof.train.fit import Work, assemble, job, train
 from tuneproof.train.loop import one_step
 
+UNTOLD = ("train", "training", "data", "dataset")  # names of files that say less than their folder's
+
 
 class View(Protocol):
     """Whoever looks at the run while it works."""
@@ -106,7 +108,7 @@ def tune(file: str, config: Config, *, runs: Path, view: View, command: str = ""
     _check_methods(asked)
     run = Run.create(
         runs,
-        path.stem,
+        path.absolute().parent.name if path.stem in UNTOLD else path.stem,
         {
             "file": str(file),
             "path": str(path),
