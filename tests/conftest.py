@@ -12,6 +12,8 @@ import csv
 import json
 import os
 import random
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,13 @@ CHATML = (
 QUICK = {"train.threads": 1, "train.log_every": 1, "model.precision": "fp32"}
 
 MakeWork = Callable[..., Any]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """A shell's background jobs inherit that SIGINT is ignored; Ctrl-C means in a test what it means to a person."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

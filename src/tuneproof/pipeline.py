@@ -160,7 +160,11 @@ def _stages(run: Run, view: View) -> Run:
                 view.progress(progress)
         run.mark("trained", peak_bytes=max(peak(), run.asked.get("peak_bytes", 0)))
     examples = {name: ready.encoded.examples[name] for name in ("train", "test")}
-    report = evaluate(run, Subject(work.config, ready.schema, ready.encoded.splits.test, examples), view.say)
+    report = evaluate(
+        run,
+        Subject(work.config, ready.schema, ready.encoded.splits.train, ready.encoded.splits.test, examples),
+        view.say,
+    )
     run.mark("scored")
     run.forget_checkpoints()
     view.scored(report)

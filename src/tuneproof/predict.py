@@ -83,12 +83,15 @@ class Predictor:
         return cls(model.eval(), this.answer, encoder, schema, config)
 
     def __call__(self, rows: Sequence[str | Row]) -> list[Prediction]:
-        """Plain texts, or rows with the parts of the task (``text``, or ``messages``)."""
+        """Plain texts, or rows with the parts of the task (``text``, or ``messages``).
+
+        Always in fp32: one token at a time is bound by memory, and autocast would cast every weight for each.
+        """
         canonical = [self._canonical(row, number) for number, row in enumerate(rows, start=1)]
         if not canonical:
             return []
         found: dict[int, Prediction] = {}
-        with torch.inference_mode(), arithmetic(self.config.evaluate.precision):
+        with torch.inference_mode():
             lengths = [len(str(row)) // 4 + 1 for row in canonical]  # about four characters a token
             for indices in by_length(lengths, BATCH_TOKENS):
                 said = self.answer.respond(

@@ -95,12 +95,21 @@ def test_sigterm_saves_too(make_work, tmp_path: Path) -> None:
 
 def test_a_second_signal_ends_at_once(make_work, tmp_path: Path) -> None:
     run, work = new_run(tmp_path, "run"), make_work("text-classification", "full", rows=20)
+    before = signal.getsignal(signal.SIGINT)  # ignored, where a shell runs the tests in the background
     with pytest.raises(KeyboardInterrupt):
         for progress in train(run, work, STEPS, lambda line: None):
             if progress.step == 3:
                 signal.raise_signal(signal.SIGINT)
                 signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "the handlers are put back"
+    assert signal.getsignal(signal.SIGINT) is before, "the handlers are put back"
+
+
+def test_a_checkpoint_that_would_not_fit_is_not_begun(tmp_path: Path) -> None:
+    free = shutil.disk_usage(tmp_path).free
+    huge = torch.empty(free, dtype=torch.float32, device="meta")  # four times the space that is left
+    with pytest.raises(OSError, match="No space left") as caught:
+        checkpoint.write(tmp_path / "ckpt", "best", {"model.safetensors": {"w": huge}}, {"step": 1})
+    assert caught.value.errno == errno.ENOSPC and list((tmp_path / "ckpt").iterdir()) == []
 
 
 # -- early stopping

@@ -31,6 +31,8 @@ class Rows:
     base: Predictor
     train: Sequence[Example]
     test: Sequence[Example]
+    train_texts: Sequence[str]
+    test_texts: Sequence[str]
     labels: tuple[str, ...]
     seed: int
 
@@ -51,6 +53,25 @@ def majority(rows: Rows) -> list[Prediction]:
     shares = np.array([counts[index] for index in range(len(rows.labels))], dtype=np.float64)
     logs = np.log(np.maximum(shares, 0.5) / shares.sum())
     return [_prediction(rows.labels, int(top or 0), example.label, logs) for example in rows.test]
+
+
+def tfidf_linear(rows: Rows) -> list[Prediction]:
+    """A linear support vector machine on words and pairs of words, weighted by TF-IDF: no pretrained model at all."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import LinearSVC
+
+    # Every character run is a word, so that rows of one letter or of another script still have features.
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
+    machine = make_pipeline(words, LinearSVC(random_state=rows.seed))
+    machine.fit(rows.train_texts, [example.label for example in rows.train])
+    said = machine.predict(rows.test_texts)
+    return [
+        Prediction(
+            rows.labels[value], rows.labels[example.label or 0], scores={"correct": float(value == example.label)}
+        )
+        for value, example in zip(said, rows.test, strict=True)
+    ]
 
 
 def frozen_linear(rows: Rows) -> list[Prediction]:
@@ -102,6 +123,7 @@ def _prediction(labels: tuple[str, ...], value: int, truth: int | None, logs: An
 
 BASELINES: dict[str, Baseline] = {
     "majority": Baseline("always the most frequent label", "no model at all", majority),
+    "tfidf-linear": Baseline("TF-IDF words with a linear classifier", "no pretrained model", tfidf_linear),
     "frozen-linear": Baseline(
         "linear head on the untouched model",
         "logistic regression on the pretrained model's sentence vectors",

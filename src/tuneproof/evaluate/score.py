@@ -36,6 +36,7 @@ class Subject:
 
     config: Config
     schema: Schema
+    train: Table
     test: Table
     examples: Mapping[str, Sequence[Example]]  # "train" and "test", in the order of their tables
 
@@ -75,7 +76,15 @@ def evaluate(run: Run, subject: Subject, say: Say) -> dict[str, Any]:
     predictions = predict_examples(tuned.model, tuned.answer, tuned.encoder, test, subject.config.evaluate.precision)
     replies = _replies(tuned, table)
     base = Predictor.open(run, base=True)
-    rows = Rows(base, subject.examples["train"], test, subject.schema.labels, subject.config.train.seed)
+    rows = Rows(
+        base=base,
+        train=subject.examples["train"],
+        test=test,
+        train_texts=[tuned.answer.texts(row)[0] for row in subject.train.rows()],
+        test_texts=[tuned.answer.texts(row)[0] for row in table.rows()],
+        labels=subject.schema.labels,
+        seed=subject.config.train.seed,
+    )
     systems = [_system("the tuned model", "", "tuned", predictions, tuned, None, table)]
     for name in tuned.answer.baselines:
         baseline = BASELINES[name]

@@ -33,7 +33,7 @@ class Classification:
     kinds: ClassVar[tuple[str, ...]] = ("encoder",)
     options: ClassVar[frozenset[str]] = frozenset({"data.text", "data.label"})
     shows: ClassVar[frozenset[str]] = frozenset({"label", "confidence", "probabilities"})
-    baselines: ClassVar[tuple[str, ...]] = ("majority", "frozen-linear")
+    baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf-linear", "frozen-linear")
     recipe: ClassVar[dict[str, tuple[Any, str]]] = {
         "train.epochs": (4.0, "enough for a classifier; the best validation decides which weights are kept"),
         "train.batch_size": (32, "usual for short texts"),

@@ -10,6 +10,7 @@ No pickle. Random states need no keeping: they are drawn from (seed, step, micro
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -29,6 +30,7 @@ from tuneproof.errors import RunError
 from tuneproof.run import as_os_error, sync_folder
 from tuneproof.train.loop import State
 
+SPARE = 2**16  # bytes for headers, state and manifest
 KEEP = 2  # verified checkpoints, beside the best
 
 
@@ -105,6 +107,7 @@ def write(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], 
     An older one of that name is replaced, and stays when the new one cannot be put in its place.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    _check_space(folder, tensors)
     final, id = folder / name, uuid.uuid4().hex
     temporary, old = folder / f".tmp-{id}", folder / f".old-{id}"
     temporary.mkdir()
@@ -133,6 +136,13 @@ def write(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], 
         if final.exists():
             shutil.rmtree(old, ignore_errors=True)
     return final
+
+
+def _check_space(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """OSError before anything is written when it would not fit: half a checkpoint helps nobody."""
+    needed = sum(value.numel() * value.element_size() for content in tensors.values() for value in content.values())
+    if shutil.disk_usage(folder).free < needed + SPARE:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _save_tensors(content: Mapping[str, Tensor], file: Path) -> None:
