@@ -29,7 +29,7 @@ SCORE_SHARE = 0.2  # that scoring of the test rows may take; the rest is loading
 class Cost:
     """Measured on this machine, for this plan."""
 
-    step_seconds: float  # one update of the weights
+    step_seconds: float  # one update of the weights, on average over an epoch
     token_seconds: float  # one token through training
     forward_seconds: float  # one token through prediction
     peak_bytes: int  # resident memory of a step with the longest rows
@@ -79,17 +79,18 @@ def measure(
     longest = max(range(len(steps)), key=lambda index: max(lengths[row] for micro in steps[index] for row in micro))
     with Peak() as high:
         step(steps[longest])
-    times, rates = [], []
+    rates = []
     for index in range(min(STEPS, len(steps))):
         with Peak() as one:
             step(steps[index])
-        times.append(one.seconds)
         rates.append(one.seconds / max(1, tokens[index]))
     rows = [row for micro in steps[0] for row in micro]
     with Peak() as pass_:
         forward(rows)
     seconds = pass_.seconds / max(1, sum(lengths[row] for row in rows))
-    return Cost(statistics.median(times), statistics.median(rates), seconds, high.bytes, estimated)
+    rate = statistics.median(rates)
+    # A step's cost follows its tokens, and steps differ widely in length: the mean step, at the measured rate.
+    return Cost(rate * statistics.mean(tokens), rate, seconds, high.bytes, estimated)
 
 
 def fit_budget(config: Config, cost: Cost, volume: Volume) -> dict[str, Setting]:
