@@ -26,6 +26,8 @@ from tuneproof.run import Run
 from tuneproof.train import checkpoint
 from tuneproof.train.loop import State
 
+SLOW = 1.0  # seconds from which saving a checkpoint is felt
+
 
 class Paused(Exception):
     """A signal asked to stop; everything is saved. The text is the path of the run."""
@@ -55,7 +57,7 @@ def line(p: Progress) -> dict[str, Any]:
 def keep(
     progress: Iterable[Progress], run: Run, state: State, *, every: float, primary: Scores, say: Callable[[str], None]
 ) -> Iterator[Progress]:
-    """Saves the best weights at validations, and a checkpoint there and every ``every`` seconds.
+    """Saves the best weights at validations, and a checkpoint there and every ``every`` seconds; large ones rarer.
 
     ``primary`` is a sample of the task's Scores: which metric decides, and in which direction.
     A full disk costs the checkpoint, not the run: it is said, and tried again soon. Best weights that could not be
@@ -64,23 +66,26 @@ def keep(
     """
     best = best_so_far(run, primary)
     unsaved: Best | None = None
-    due = time.monotonic() + every
+    rested = time.monotonic()
+    due = rested + every
     try:
         for p in progress:
             better = False
             if p.validation is not None and p.validation.better_than(best):
                 better, best = True, p.validation.main
                 unsaved = Best(state.step, checkpoint.trained(state.model))
-            if p.validation is not None or p.paused or time.monotonic() >= due:
-                began = time.monotonic()
-                if unsaved is None or _written(partial(unsaved.write, run), say):
+            began = time.monotonic()
+            now_due = p.paused or began >= (due if p.validation is None else rested)
+            if unsaved is not None and (better or now_due):
+                if _written(partial(unsaved.write, run), say):
                     unsaved = None
-                    saved = _written(lambda: checkpoint.save(run.checkpoints, state, {}), say)
-                else:
-                    saved = False
-                    unsaved = unsaved.held() if better else unsaved
+                elif better:
+                    unsaved = unsaved.held()
+            if now_due:  # never before the best weights that it counts on
+                saved = unsaved is None and _written(lambda: checkpoint.save(run.checkpoints, state, {}), say)
                 took = time.monotonic() - began
-                due = time.monotonic() + max(every if saved else 0.0, 30 * took)  # not more than 3% of the time
+                rested = time.monotonic() + (30 * took if took > SLOW else 0.0)  # not more than 3% of the time
+                due = max(rested, time.monotonic() + (every if saved else 0.0))
             yield p
             if p.paused:
                 raise Paused(run.path, state.stop)
