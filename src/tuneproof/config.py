@@ -111,7 +111,7 @@ class Evaluate(Section):
     validation_rows: int = decide("how many validation rows are scored at most during training", ge=1)
     precision: Literal["fp32", "bf16"] = decide("arithmetic in scoring")
     answers: int = Field(5, ge=0, le=1000, description="test rows for which generated answers are shown side by side")
-    max_new_tokens: int = Field(192, ge=1, le=32768, description="longest generated answer")
+    max_new_tokens: int = decide("tokens of a generated answer at most", ge=1, le=32768)
 
 
 class Config(Section):

@@ -269,7 +269,15 @@ def _plan(ready: Ready, view: View) -> dict[str, Any]:
     """Rules, then a few measured steps, then what the budget asks for."""
     examples = ready.encoded.examples
     longest = max(len(example) for example in examples["train"])
-    situation = Situation(ready.task.answer, ready.facts, len(examples["train"]), longest, machine(), bf16_gain())
+    situation = Situation(
+        ready.task.answer,
+        ready.facts,
+        train_rows=len(examples["train"]),
+        longest=longest,
+        learnt=round(ready.encoded.counts["train"]["loss"]["p95"]),
+        machine=machine(),
+        bf16_gain=bf16_gain(),
+    )
     decided = decide(ready.config, situation, ready.given)
     view.say("Measuring a few training steps")
     cost, trained, total = _measured(ready, decided.config, longest)

@@ -39,7 +39,7 @@ def model(kind: str = "encoder", parameters: int = 22_700_000, width: int = 384,
 def situation(
     task: str, facts: ModelFacts | None = None, rows: int = 1000, longest: int = 60, gain: float = 1.0
 ) -> Situation:
-    return Situation(TASKS[task].answer, facts or model(KINDS[task]), rows, longest, LAPTOP, gain)
+    return Situation(TASKS[task].answer, facts or model(KINDS[task]), rows, longest, 60, LAPTOP, gain)
 
 
 def decided(options: dict[str, Any] | None = None, task: str = "text-classification", **at: Any) -> Any:
@@ -53,6 +53,7 @@ def test_nothing_that_is_read_is_left_undecided(task: str, method: str) -> None:
     section = METHODS[method].section
     optional = {"data.task", "data.text", "data.label", "data.group", "data.test", "train.minutes"}
     optional |= {"evaluate.test_rows", "model.name", "model.max_length", "freeze.layers"}
+    optional |= frozenset().union(*(row.answer.options for row in TASKS.values())) - TASKS[task].answer.options
     for name, value in found.config.items():
         if name.split(".")[0] not in {"freeze", "lora"} - {section} and name not in optional:
             assert value is not None, name

@@ -21,6 +21,7 @@ from tuneproof.tasks import TASKS, Answer
 
 SMALL = 50_000_000  # parameters below which full tuning and fp32 scoring cost little
 VALIDATION_SHARE = 0.1  # of the time of training that validation may take
+LONGEST_ANSWER = 1024  # generated tokens, where nobody asks for more
 VALIDATIONS = 8  # in a run
 FORWARD = 1 / 3  # of a training step that a forward pass takes
 MICRO_TOKENS = 8192  # of one micro-batch: its activations stay within about 2 GiB for a model of SMALL size
@@ -42,6 +43,7 @@ class Situation:
     facts: ModelFacts
     train_rows: int
     longest: int  # tokens of the longest training row
+    learnt: int  # tokens that carry loss in a long training row (95th percentile)
     machine: Machine
     bf16_gain: float
 
@@ -54,9 +56,9 @@ def decide(config: Config, situation: Situation, given: Mapping[str, Setting]) -
     settings = {
         name: given.get(name, Setting(config.get(name), "you asked for it", "you")) for name in sorted(config.asked)
     }
-    for rule in (_method, _precision, _training, _rates, _pace, _validation):
+    for rule in (_method, _precision, _training, _rates, _pace, _validation, _answers):
         for name, (value, reason) in rule(config, situation).items():
-            if config.get(name) is None:
+            if config.get(name) is None and not _idle(name, config, situation.answer):
                 settings[name] = Setting(value, reason, "rule")
                 config = config.replace({name: value})
     check_effects(settings, config, situation.answer)
@@ -147,6 +149,13 @@ def _validation(config: Config, at: Situation) -> Values:
     rows = max(32, int(VALIDATION_SHARE * trained / FORWARD / times))
     return {
         "evaluate.validation_rows": (rows, f"at most: {times} validations in a tenth of the time of training"),
+    }
+
+
+def _answers(config: Config, at: Situation) -> Values:
+    longest = min(LONGEST_ANSWER, max(32, 3 * at.learnt // 2))
+    return {
+        "evaluate.max_new_tokens": (longest, f"half as long again as long answers of the file ({at.learnt:,} tokens)")
     }
 
 
