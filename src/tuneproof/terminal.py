@@ -135,9 +135,7 @@ class Terminal:
         grid.add_column("")
         for name in scores["systems"][0]["values"]:
             grid.add_column(name, justify="right")
-        grid.add_column(
-            f"95% interval of {scores['primary'] if scores['percent'] else 'the row mean'}", justify="right"
-        )
+        grid.add_column(f"95% interval of {scores['primary']}", justify="right")
         for system in scores["systems"]:
             values = ["-" if value is None else f"{value:.4f}" for value in system["values"].values()]
             low, high = system["interval"]

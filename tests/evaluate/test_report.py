@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from tuneproof.evaluate.report import headline
-from tuneproof.evaluate.score import Outcome, System, items, scored_rows
+from tuneproof.evaluate.score import Outcome, System, _interval, items, paired, scored_rows, units
 from tuneproof.records import Prediction, Scores, Table
 from tuneproof.stats.interval import wilson
 from tuneproof.stats.paired import difference
@@ -67,6 +69,21 @@ def test_headline_of_a_chat_model_knows_that_less_loss_is_better(shift, word, sa
 def test_items_are_comparable_between_systems_whatever_the_task() -> None:
     assert items(labels([1, 0])) == [1.0, 0.0]
     assert items(losses([0.5])) == [0.5]
+
+
+def test_the_interval_is_of_the_figure_beside_it() -> None:
+    """Long answers weigh more in the loss per token, so the interval and the difference must weigh them as well."""
+    tuned = [Prediction(None, scores={"nll": 1.0 * n, "tokens": float(n), "hits": 0.0}) for n in (1, 2, 3)] * 20
+    tuned += [Prediction(None, scores={"nll": 300.0 + i, "tokens": 100.0, "hits": 0.0}) for i in range(20)]
+    base = [dataclasses.replace(p, scores={**p.scores, "nll": p.scores["nll"] + p.scores["tokens"]}) for p in tuned]
+    whole = CHAT.score(tuned).main
+    assert whole is not None
+    interval = _interval(items(tuned), units(tuned), None)
+    assert interval.value == pytest.approx(whole) and interval.n == len(tuned)
+    assert interval.low is not None and interval.high is not None and interval.low < whole < interval.high
+    gap = paired(items(base), items(tuned), units(tuned), None, 0)
+    assert gap.value == pytest.approx(-1.0) and gap.n == len(tuned)
+    assert gap.value == pytest.approx(whole - (CHAT.score(base).main or 0.0))
 
 
 def test_rows_to_score_do_not_depend_on_their_order_in_the_file() -> None:

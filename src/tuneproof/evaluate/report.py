@@ -123,7 +123,7 @@ def _nats(value: float | None, low: float | None, high: float | None) -> str:
     value, low, high = -value, -high, -low
     if value < 0:
         value, low, high = -value, -high, -low
-    return f"{value:.2f} nats in the mean over rows (95% interval {low:.2f} to {high:.2f})"
+    return f"{value:.2f} nats (95% interval {low:.2f} to {high:.2f})"
 
 
 def _scores(outcome: Outcome, answer: Answer) -> dict[str, Any]:

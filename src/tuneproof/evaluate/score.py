@@ -5,6 +5,7 @@ evaluate(run, Subject(...), say)       # eval/test/predictions.jsonl, report.jso
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import time
@@ -12,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tuneproof.config import Config
 from tuneproof.evaluate.baselines import BASELINES, Rows
@@ -129,8 +132,10 @@ def _system(
         kind,
         predictions,
         tuned.answer.score(predictions),
-        _interval(own, group),
-        difference(own, items(against), group, seed=tuned.config.train.seed) if against is not None else None,
+        _interval(own, units(predictions), group),
+        paired(own, items(against), units(predictions), group, tuned.config.train.seed)
+        if against is not None
+        else None,
     )
 
 
@@ -139,10 +144,34 @@ def items(predictions: Sequence[Prediction]) -> list[float]:
     return [p.scores["correct"] if "correct" in p.scores else p.scores["nll"] / p.scores["tokens"] for p in predictions]
 
 
-def _interval(values: Sequence[float], group: Sequence[Any] | None) -> Interval:
+def units(predictions: Sequence[Prediction]) -> list[int]:
+    """How much each item weighs in the score of the whole: its answer tokens, or 1."""
+    return [int(p.scores.get("tokens", 1)) for p in predictions]
+
+
+def paired(
+    a: Sequence[float], b: Sequence[float], weight: Sequence[int], group: Sequence[Any] | None, seed: int
+) -> Difference:
+    """B - A of the score of the whole: a mean over units whose rows (or groups) are the clusters."""
+    if max(weight) == 1:
+        return difference(a, b, group, seed=seed)
+    wide = difference(np.repeat(a, weight), np.repeat(b, weight), _owners(weight, group), seed=seed)
+    return dataclasses.replace(wide, n=len(a))  # rows decide whether there are enough, not tokens
+
+
+def _interval(values: Sequence[float], weight: Sequence[int], group: Sequence[Any] | None) -> Interval:
+    if max(weight) > 1:
+        wide = mean_interval(np.repeat(values, weight), _owners(weight, group))
+        return dataclasses.replace(wide, n=len(values))
     if group is None and set(values) <= {0.0, 1.0}:
         return wilson(int(sum(values)), len(values))
     return mean_interval(values, group)
+
+
+def _owners(weight: Sequence[int], group: Sequence[Any] | None) -> list[Any]:
+    """For each unit the row, or the group, that it belongs to."""
+    names = group if group is not None else range(len(weight))
+    return [name for name, count in zip(names, weight, strict=True) for _ in range(count)]
 
 
 def _replies(predictor: Predictor, table: Table) -> list[Prediction]:
