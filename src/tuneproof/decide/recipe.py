@@ -21,7 +21,7 @@ from tuneproof.tasks import TASKS, Answer
 
 SMALL = 50_000_000  # parameters below which full tuning and fp32 scoring cost little
 VALIDATION_SHARE = 0.1  # of the time of training that validation may take
-LONGEST_ANSWER = 1024  # generated tokens, where nobody asks for more
+LONGEST_ANSWER = 512  # generated tokens, where nobody asks for more
 VALIDATIONS = 8  # in a run
 FORWARD = 1 / 3  # of a training step that a forward pass takes
 MICRO_TOKENS = 8192  # of one micro-batch: its activations stay within about 2 GiB for a model of SMALL size
