@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import chat_rows, review_rows, write_csv, write_jsonl
 from safetensors.torch import load_file
+from tiny import chat_rows, review_rows, write_csv, write_jsonl
 
 import tuneproof as tp
 from tuneproof import cli

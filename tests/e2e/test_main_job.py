@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import review_rows, write_csv
+from tiny import review_rows, write_csv
 
 import tuneproof as tp
 from tuneproof import pipeline

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import settings
+from tiny import settings
 
 from tuneproof.config import build
 from tuneproof.errors import ConfigError, ModelError

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CHATML, byte_level_tokenizer
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from tiny import CHATML, byte_level_tokenizer
 
 from tuneproof.errors import CheckError
 from tuneproof.modalities import ChatEncoder

@@ -1,0 +1,315 @@
+"""Tiny real models and files with something to learn in them, built here from code; no network, nothing downloaded.
+
+    def test_...(tiny_bert: Path, reviews: Path, make_work: MakeWork) -> None
+
+The models are ordinary transformers folders with seeded random weights: a BERT of three layers with its own WordPiece
+vocabulary, and a Llama of two layers with a byte-level BPE, ChatML tokens and a template. Both pass admission.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tuneproof.config import Config, build
+
+# Words that decide the label, and words that do not: a model of width 32 learns the difference in seconds.
+GOOD = ("great", "lovely", "sturdy", "perfect")
+BAD = ("awful", "broken", "flimsy", "useless")
+THINGS = ("lamp", "kettle", "chair", "phone", "cable", "clock")
+FILLER = ("i", "bought", "this", "it", "is", "was", "very", "really", "and", "we", "think", "so", "the", "a")
+
+# What the assistant answers to each question: a two-layer model learns it by heart.
+FACTS = {
+    "colour of grass": "green",
+    "colour of snow": "white",
+    "sound of a cat": "meow",
+    "sound of a dog": "woof",
+    "number after one": "two",
+    "number after two": "three",
+}
+
+CHATML = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+# Options under which a tiny model does a whole run in a few seconds, all of it on one thread.
+QUICK = {"train.threads": 1, "train.log_every": 1, "model.precision": "fp32"}
+
+MakeWork = Callable[..., Any]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """A shell's background jobs inherit that SIGINT is ignored; Ctrl-C means in a test what it means to a person."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test reads or fills the cache of whoever runs it."""
+    before = os.environ.get("XDG_CACHE_HOME")
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["XDG_CACHE_HOME"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["XDG_CACHE_HOME"]
+    else:
+        os.environ["XDG_CACHE_HOME"] = before
+
+
+@pytest.fixture(scope="session")
+def one_thread() -> None:
+    """As a run settles it: deterministic, and not fighting the other test process for cores."""
+    from tuneproof.device import settle
+
+    settle(1)
+
+
+# -- files
+
+
+def review_rows(count: int, seed: int = 0) -> list[dict[str, str]]:
+    """Sentences of different lengths whose label follows from one word; no two are the same."""
+    draw = random.Random(seed)
+    rows: list[dict[str, str]] = []
+    while len(rows) < count:
+        label = ("negative", "positive")[len(rows) % 2]
+        words = [draw.choice(FILLER) for _ in range(draw.randint(2, 14))]
+        words.insert(draw.randint(0, len(words)), draw.choice(GOOD if label == "positive" else BAD))
+        text = " ".join([*words, draw.choice(THINGS), draw.choice(THINGS)])
+        if all(row["text"] != text for row in rows):
+            rows.append({"text": text, "label": label})
+    return rows
+
+
+def chat_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Dialogues of one or two turns, some with a system message; no two are the same."""
+    draw = random.Random(seed)
+    rows: list[dict[str, Any]] = []
+    for number in range(count):
+        messages = [{"role": "system", "content": "you know things"}] if number % 3 == 0 else []
+        for _ in range(1 + number % 2):
+            question, answer = draw.choice(list(FACTS.items()))
+            messages.append({"role": "user", "content": f"{number}: what is the {question}"})
+            messages.append({"role": "assistant", "content": f"it is {answer}"})
+        rows.append({"messages": messages})
+    return rows
+
+
+def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.DictWriter(out, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """80 labelled sentences."""
+    return write_csv(tmp_path_factory.mktemp("data") / "reviews.csv", review_rows(80))
+
+
+@pytest.fixture(scope="session")
+def dialogues(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 dialogues."""
+    return write_jsonl(tmp_path_factory.mktemp("data") / "dialogues.jsonl", chat_rows(40))
+
+
+# -- models
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three layers of width 32, a WordPiece vocabulary learnt from the reviews."""
+    return build_bert(tmp_path_factory.mktemp("models") / "tiny-bert")
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two layers of width 32, a byte-level BPE with ChatML's tokens and template."""
+    return build_llama(tmp_path_factory.mktemp("models") / "tiny-llama")
+
+
+def build_bert(folder: Path) -> Path:
+    import torch
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder.mkdir(parents=True)
+    pieces = BertWordPieceTokenizer()
+    pieces.train_from_iterator(
+        [row["text"] for row in review_rows(200, seed=1)], vocab_size=160, min_frequency=1, show_progress=False
+    )
+    pieces.save_model(str(folder))
+    BertTokenizerFast(vocab=str(folder / "vocab.txt"), model_max_length=64).save_pretrained(folder)
+    torch.manual_seed(0)
+    options = BertConfig(
+        vocab_size=pieces.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.1,  # the usual .02 makes a model this narrow slow to learn anything
+    )
+    BertModel(options).save_pretrained(folder)
+    return folder
+
+
+def byte_level_tokenizer(special: list[str], vocabulary: int = 320) -> Any:
+    """A BPE over bytes, learnt from the dialogues, that knows ``special`` tokens; any text can be written with it."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    texts = [message["content"] for row in chat_rows(60, seed=1) for message in row["messages"]]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def build_llama(folder: Path, *, template: str | None = CHATML) -> Path:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    inner = byte_level_tokenizer(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        bos_token="<|im_start|>",
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        model_max_length=256,
+    )
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    options = LlamaConfig(
+        vocab_size=inner.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        intermediate_size=64,
+        max_position_embeddings=256,
+        initializer_range=0.1,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        tie_word_embeddings=True,
+    )
+    model = LlamaForCausalLM(options)
+    with torch.no_grad():  # else no hidden state of width 32 could make one of 320 tokens likely: .07 at most
+        model.model.embed_tokens.weight.mul_(4)
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bases(tiny_bert: Path, tiny_llama: Path) -> Mapping[str, Path]:
+    """For each task a pretrained model that can do it."""
+    return {"text-classification": tiny_bert, "instruction": tiny_llama}
+
+
+@pytest.fixture(scope="session")
+def files(reviews: Path, dialogues: Path) -> Mapping[str, Path]:
+    """For each task a file."""
+    return {"text-classification": reviews, "instruction": dialogues}
+
+
+# -- from a file and a model to what training needs
+
+
+@pytest.fixture(scope="session")
+def make_work(one_thread: None, bases: Mapping[str, Path], files: Mapping[str, Path]) -> MakeWork:
+    """``make_work("instruction", "lora", {"train.seed": 1}, rows=16)``: a Work, through the real stages."""
+    from tuneproof.modalities import MODALITIES
+    from tuneproof.prepare import prepare
+    from tuneproof.prepare.tokens import encode
+    from tuneproof.tasks import TASKS
+    from tuneproof.train.fit import Work
+
+    def make(task: str, method: str, options: Mapping[str, Any] | None = None, *, rows: int | None = None) -> Work:
+        config = settings(task, method, {"model.name": str(bases[task]), **(options or {})})
+        this = TASKS[task]
+        encoder = MODALITIES[this.modality](bases[task], 64 if task == "text-classification" else 256)
+        prepared = prepare(files[task], config.data, {name: row.answer for name, row in TASKS.items()})
+        encoded = encode(prepared.splits, prepared.schema, this.answer, encoder, "refuse")
+        train, held_out = encoded.examples["train"][:rows], encoded.examples["validation"]
+        return Work(this.answer, prepared.schema, config, bases[task], encoder, train, held_out)
+
+    return make
+
+
+def settings(task: str, method: str, options: Mapping[str, Any]) -> Config:
+    """A decided configuration: nothing that training reads is None."""
+    decided: dict[str, Any] = {
+        **QUICK,
+        "model.max_length": 64 if task == "text-classification" else 256,
+        "method.name": method,
+        "train.lr": 1e-3 if method == "full" else 3e-3,
+        "train.head_lr_factor": 1.0,
+        "train.epochs": 2.0,
+        "train.batch_size": 8,
+        "train.accumulate": 1,
+        "train.schedule": "constant",
+        "train.validate_every": 3,
+        "evaluate.validation_rows": 8,
+        "evaluate.precision": "fp32",
+    }
+    if method == "freeze":
+        decided["freeze.top_layers"] = 1
+    if method == "lora":
+        decided |= {"lora.rank": 4, "lora.alpha": 8}
+    return build({}).replace({**decided, **options})
+
+
+# -- finished runs
+
+
+@pytest.fixture(scope="session")
+def finished(
+    one_thread: None, bases: Mapping[str, Path], files: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, str], Path]:
+    """``finished("instruction", "lora")``: the directory of a whole run, made at the first call. Do not change it."""
+    import tuneproof as tp
+
+    root = tmp_path_factory.mktemp("finished") / "runs"
+    made: dict[tuple[str, str], Path] = {}
+
+    def run(task: str, method: str) -> Path:
+        if (task, method) not in made:
+            options: dict[str, Any] = {"train_threads": 1, "model_precision": "fp32", "evaluate_precision": "fp32"}
+            options |= {"train_lr": 3e-3, "train_epochs": 2}
+            if task == "instruction":
+                options |= {"evaluate_answers": 2, "evaluate_max_new_tokens": 8}
+            done = tp.tune(files[task], runs=root, model_name=str(bases[task]), method_name=method, **options)
+            made[task, method] = done.run.path
+        return made[task, method]
+
+    return run
