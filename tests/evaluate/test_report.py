@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from tuneproof.evaluate.report import headline
+from tuneproof.evaluate.report import _scores, headline, strongest
 from tuneproof.evaluate.score import Outcome, System, _interval, items, paired, scored_rows, units
 from tuneproof.records import Prediction, Scores, Table
 from tuneproof.stats.interval import wilson
@@ -69,6 +69,17 @@ def test_headline_of_a_chat_model_knows_that_less_loss_is_better(shift, word, sa
 def test_items_are_comparable_between_systems_whatever_the_task() -> None:
     assert items(labels([1, 0])) == [1.0, 0.0]
     assert items(losses([0.5])) == [0.5]
+
+
+def test_verdict_and_power_are_about_the_strongest_baseline_wherever_it_stands() -> None:
+    weak, strong = labels([0] * 90 + [1] * 10), labels([1] * 85 + [0] * 15)
+    tuned = labels([1] * 90 + [0] * 10)
+    first, second = (outcome(CLASSIFY, tuned, base).systems[1] for base in (strong, weak))
+    assert strongest([first, second], CLASSIFY) is first and strongest([second, first], CLASSIFY) is first
+    report = _scores(
+        Outcome([outcome(CLASSIFY, tuned, strong).systems[0], first, second], Table({}, [], "t")), CLASSIFY
+    )
+    assert "disagreement 5.0%" in report["power"], report["power"]
 
 
 def test_the_interval_is_of_the_figure_beside_it() -> None:

@@ -86,8 +86,7 @@ def build_report(run: Run, config: Config, schema: Schema, outcome: Outcome, ans
 def headline(outcome: Outcome, answer: Answer, model: str) -> tuple[str, str]:
     """One sentence, and "better", "inconclusive" or "worse" against the strongest baseline."""
     tuned, *baselines = outcome.systems
-    sign = 1 if answer.higher_is_better else -1
-    best = max(baselines, key=lambda system: sign * (system.scores.main or 0.0))
+    best = strongest(baselines, answer)
     assert best.difference is not None and tuned.scores.main is not None and best.scores.main is not None
     word = verdict(best.difference, higher_is_better=answer.higher_is_better)
     n = f"{tuned.scores.n:,} test rows"
@@ -109,6 +108,12 @@ def headline(outcome: Outcome, answer: Answer, model: str) -> tuple[str, str]:
     return f"{said}: {end}", word
 
 
+def strongest(baselines: Sequence[System], answer: Answer) -> System:
+    """The baseline with the best score: the one that the verdict and the power line are about."""
+    sign = 1 if answer.higher_is_better else -1
+    return max(baselines, key=lambda system: sign * (system.scores.main or 0.0))
+
+
 def _points(value: float | None, low: float | None, high: float | None) -> str:
     if value is None or low is None or high is None:
         return "an unknown size"
@@ -128,13 +133,13 @@ def _nats(value: float | None, low: float | None, high: float | None) -> str:
 
 def _scores(outcome: Outcome, answer: Answer) -> dict[str, Any]:
     tuned = outcome.systems[0]
-    strongest = outcome.systems[-1].difference
-    assert strongest is not None
+    gap = strongest(outcome.systems[1:], answer).difference
+    assert gap is not None
     if answer.proportion:
-        power = power_line(strongest.n, strongest.disagreement)
+        power = power_line(gap.n, gap.disagreement)
     else:
-        sd = (strongest.error or 0.0) * strongest.n**0.5
-        power = power_line_mean(strongest.n, sd, "nats")
+        sd = (gap.error or 0.0) * gap.n**0.5
+        power = power_line_mean(gap.n, sd, "nats")
     return {
         "primary": tuned.scores.primary,
         "higher_is_better": answer.higher_is_better,
