@@ -49,6 +49,27 @@ class Data(Section):
     max_missing: float = Field(0.2, ge=0, le=1, description="share of rows without text or label that is accepted")
 
 
+Policy = Literal["keep", "drop", "refuse"]
+
+
+class Check(Section):
+    """What the data doctor does about what it finds."""
+
+    leakage: Policy = Field("drop", description="train rows that also stand, nearly, in validation or test")
+    near_duplicates: Policy = Field("keep", description="train rows that nearly repeat an earlier train row")
+    conflicts: Policy = Field("keep", description="train rows of one text with different labels")
+    label_issues: Policy = Field("keep", description="train rows whose label looks wrong; drop needs drop_label_issues")
+    drop_label_issues: int = Field(0, ge=0, description="how many of the most suspicious train rows leave")
+    label_rows: int = Field(20_000, ge=100, description="rows (chosen by hash) whose labels and vectors are looked at")
+    outliers: Policy = Field("keep", description="train rows far from all others")
+    placeholders: Policy = Field("keep", description="train rows with a template's holes left open, such as {{name}}")
+    personal_data: Literal["keep", "fix", "drop", "refuse"] = Field(
+        "keep", description="rows with personal data or secrets; fix replaces them by placeholders (--redact)"
+    )
+    apply: str = decide("CSV of reviewed rows (from --review) whose decisions are carried out")
+    effect: bool = Field(True, description="measure what each change to the train rows does to a cheap probe")
+
+
 class Model(Section):
     """The pretrained model."""
 
@@ -112,12 +133,14 @@ class Evaluate(Section):
     precision: Literal["fp32", "bf16"] = decide("arithmetic in scoring")
     answers: int = Field(5, ge=0, le=1000, description="test rows for which generated answers are shown side by side")
     max_new_tokens: int = decide("tokens of a generated answer at most", ge=1, le=32768)
+    repetition_penalty: float = decide("divides the logits of what was said already; 1 is none", ge=1, le=2)
 
 
 class Config(Section):
     """All sections. ``asked`` names the options that somebody set on purpose, as "section.option"."""
 
     data: Data = Data()
+    check: Check = Check()
     model: Model = Model()
     method: Method = Method()
     freeze: Freeze = Freeze()

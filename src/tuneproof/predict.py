@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import Module
 
@@ -21,10 +22,11 @@ from tuneproof.device import arithmetic
 from tuneproof.errors import DataError
 from tuneproof.methods import METHODS
 from tuneproof.modalities import MODALITIES, Encoder, Example
-from tuneproof.records import Prediction, Row, Schema
+from tuneproof.records import Generation, Prediction, Row, Schema
 from tuneproof.run import Run
 from tuneproof.tasks import Answer, task
 
+Vectors = np.ndarray[Any, np.dtype[np.float32]]
 BATCH_TOKENS = 4096  # padded tokens of a batch in prediction: more gains nothing on two cores
 
 
@@ -45,6 +47,28 @@ def predict_examples(
             found.update(zip(indices, answer.predict(model, batch), strict=True))
             report(len(found))
     return [found[index] for index in range(len(examples))]
+
+
+def embed(
+    model: Any,
+    encoder: Encoder,
+    examples: Sequence[Example],
+    precision: str,
+    report: Callable[[int], None] = lambda done: None,
+) -> Vectors:
+    """(rows, width), fp32: the mean over tokens of the last hidden states of ``model``, a transformers model."""
+    body = model.base_model
+    found = np.empty((len(examples), model.config.hidden_size), dtype=np.float32)
+    done = 0
+    with torch.inference_mode(), arithmetic(precision):
+        for indices in by_length([len(example) for example in examples], BATCH_TOKENS):
+            batch = encoder.collate([examples[index] for index in indices])
+            states = body(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state.float()  # (B, T, width)
+            weight = batch.mask[..., None].float()
+            found[indices] = ((states * weight).sum(1) / weight.sum(1)).numpy()
+            done += len(indices)
+            report(done)
+    return found
 
 
 def by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
@@ -95,7 +119,7 @@ class Predictor:
             lengths = [len(str(row)) // 4 + 1 for row in canonical]  # about four characters a token
             for indices in by_length(lengths, BATCH_TOKENS):
                 said = self.answer.respond(
-                    self.model, self.encoder, [canonical[i] for i in indices], self.config.evaluate.max_new_tokens
+                    self.model, self.encoder, [canonical[i] for i in indices], generation(self.config)
                 )
                 found.update(zip(indices, said, strict=True))
         return [found[index] for index in range(len(canonical))]
@@ -109,6 +133,11 @@ class Predictor:
                 "Shorten it, or tune with a larger --set model.max_length.",
             )
         return dict(parts)
+
+
+def generation(config: Config) -> Generation:
+    """How answers are written under a decided configuration; tasks that write none leave it undecided."""
+    return Generation(config.evaluate.max_new_tokens or 0, config.evaluate.repetition_penalty or 1.0)
 
 
 def open_model(answer: Answer, schema: Schema, config: Config, base: Path, tuned: Path | None) -> Module:

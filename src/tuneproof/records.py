@@ -17,15 +17,21 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Columns of equal length, and for each row the line of the file where it starts (1-based)."""
+    """Columns of equal length, and for each row the line of the file where it starts (1-based).
+
+    ``files`` names each row's own file (or file and sheet) where the table was read from several; it is empty where
+    all rows come from ``source``.
+    """
 
     columns: Mapping[str, Sequence[Any]]
     lines: Sequence[int]
     source: str
+    files: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for name, values in self.columns.items():
             assert len(values) == len(self.lines), f"column {name}: {len(values)} values, {len(self.lines)} lines"
+        assert not self.files or len(self.files) == len(self.lines), "one file per row, or none"
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -39,7 +45,12 @@ class Table:
     def take(self, indices: Sequence[int]) -> Table:
         """The rows at ``indices``, in that order."""
         columns = {name: [values[i] for i in indices] for name, values in self.columns.items()}
-        return Table(columns, [self.lines[i] for i in indices], self.source)
+        files = [self.files[i] for i in indices] if self.files else ()
+        return Table(columns, [self.lines[i] for i in indices], self.source, files)
+
+    def file(self, index: int) -> str:
+        """The file that the row stands in."""
+        return self.files[index] if self.files else self.source
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +100,23 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """One row that a check of the data names. No text of the file stands in it unmasked where it is personal."""
+
+    check: str  # a key of prepare.check.CHECKS
+    severity: str  # "error", "warn" or "info"
+    side: str  # "train", "validation" or "test"
+    id: str  # of the canonical row
+    file: str
+    line: int
+    message: str  # one sentence that a person can act on
+    evidence: str = ""  # the text, or the part of it, at most 200 characters, masked
+    score: float | None = None  # the check's own measure; which way is worse stands in the check's ``what``
+    suggest: str | None = None  # such as the label that fits better
+    partner: str = ""  # the other row that it is about, as "file, line 12"
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """Every row of every input file is accounted for: ``rows_in == sum(used) + sum(dropped)``."""
 
@@ -125,6 +153,14 @@ class Prediction:
     tokens_in: int = 0
     tokens_out: int = 0
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """How a model that writes is made to write: greedy, always."""
+
+    max_new_tokens: int
+    repetition_penalty: float = 1.0  # divides the logits of what was said already (CTRL, arXiv 1909.05858); 1 is none
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneproof.config import Config, build, load
+from tuneproof.config import Config, build, load, names
 from tuneproof.decide import (
     Cost,
     Situation,
@@ -51,7 +51,7 @@ def decided(options: dict[str, Any] | None = None, task: str = "text-classificat
 def test_nothing_that_is_read_is_left_undecided(task: str, method: str) -> None:
     found = decided({"method.name": method}, task)
     section = METHODS[method].section
-    optional = {"data.task", "data.text", "data.label", "data.group", "data.test", "train.minutes"}
+    optional = {name for name in names() if name.startswith(("data.", "check."))} | {"train.minutes"}
     optional |= {"evaluate.test_rows", "model.name", "model.max_length", "freeze.layers"}
     optional |= frozenset().union(*(row.answer.options for row in TASKS.values())) - TASKS[task].answer.options
     for name, value in found.config.items():
@@ -89,6 +89,12 @@ def test_bf16_only_where_it_was_measured_to_pay() -> None:
     assert "4.9" in decided(gain=4.9).settings["model.precision"].reason
 
 
+def test_small_models_are_kept_from_running_in_circles() -> None:
+    small = decided(task="instruction", facts=model("decoder", parameters=135_000_000)).config
+    large = decided(task="instruction", facts=model("decoder", parameters=7 * 10**9)).config
+    assert (small.evaluate.repetition_penalty, large.evaluate.repetition_penalty) == (1.1, 1.0)
+
+
 @given(rows=st.integers(1, 10**6), batch=st.integers(1, 512), epochs=st.floats(0.01, 20))
 def test_validation_and_log_points_lie_within_the_run(rows: int, batch: int, epochs: float) -> None:
     config = decided({"train.batch_size": batch, "train.epochs": epochs}, rows=rows).config
@@ -112,6 +118,7 @@ def test_micro_batches_bound_the_tokens_of_a_pass(longest: int, batch: int) -> N
         ({"lora.dropout": 0.1}, "text-classification"),
         ({"evaluate.answers": 3}, "text-classification"),
         ({"evaluate.max_new_tokens": 30}, "text-classification"),
+        ({"evaluate.repetition_penalty": 1.1}, "text-classification"),
         ({"data.label": "x"}, "instruction"),
     ],
 )

@@ -22,6 +22,8 @@ from tuneproof.tasks import TASKS, Answer
 SMALL = 50_000_000  # parameters below which full tuning and fp32 scoring cost little
 VALIDATION_SHARE = 0.1  # of the time of training that validation may take
 LONGEST_ANSWER = 512  # generated tokens, where nobody asks for more
+SPEAKS_WELL = 1_000_000_000  # parameters from which greedy answers seldom run in circles
+LOOPING = 1.1  # penalty below that: with SmolLM2-135M on gsm8k 10 of 10 answers end, without it 7, with 1.2 only 6
 VALIDATIONS = 8  # in a run
 FORWARD = 1 / 3  # of a training step that a forward pass takes
 MICRO_TOKENS = 8192  # of one micro-batch: its activations stay within about 2 GiB for a model of SMALL size
@@ -154,8 +156,14 @@ def _validation(config: Config, at: Situation) -> Values:
 
 def _answers(config: Config, at: Situation) -> Values:
     longest = min(LONGEST_ANSWER, max(32, 3 * at.learnt // 2))
+    size = f"{at.facts.parameters / 1e6:,.0f}M parameters"
+    if at.facts.parameters < SPEAKS_WELL:
+        penalty = (LOOPING, f"greedy answers of a model of {size} run in circles without it")
+    else:
+        penalty = (1.0, f"none: {size} end their answers by themselves")
     return {
-        "evaluate.max_new_tokens": (longest, f"half as long again as long answers of the file ({at.learnt:,} tokens)")
+        "evaluate.max_new_tokens": (longest, f"half as long again as long answers of the file ({at.learnt:,} tokens)"),
+        "evaluate.repetition_penalty": penalty,
     }
 
 

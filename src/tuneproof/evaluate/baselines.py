@@ -13,12 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from torch.nn import Module
 
-from tuneproof.device import arithmetic
 from tuneproof.modalities import Example
-from tuneproof.predict import BATCH_TOKENS, Predictor, by_length, predict_examples
+from tuneproof.predict import Predictor, Vectors, embed, predict_examples
 from tuneproof.records import Prediction
 
 LINEAR_ROWS = 20_000  # training rows that the linear head sees at most: more changes little and costs minutes
@@ -83,27 +80,17 @@ def frozen_linear(rows: Rows) -> list[Prediction]:
     chosen = np.random.default_rng(rows.seed).permutation(len(rows.train))[:LINEAR_ROWS]
     train = [rows.train[index] for index in chosen]
     head = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300, tol=1e-3))
-    head.fit(embed(rows.base, train), [example.label for example in train])
+    head.fit(_vectors(rows, train), [example.label for example in train])
     logs = np.full((len(rows.test), len(rows.labels)), np.log(1e-9))
-    logs[:, head.classes_] = head.predict_log_proba(embed(rows.base, rows.test))
+    logs[:, head.classes_] = head.predict_log_proba(_vectors(rows, rows.test))
     return [
         _prediction(rows.labels, int(line.argmax()), example.label, line)
         for line, example in zip(logs, rows.test, strict=True)
     ]
 
 
-def embed(base: Predictor, examples: Sequence[Example]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """(rows, width): the mean over tokens of the model's last hidden states, fp32."""
-    model: Module = base.model.base_model  # type: ignore[assignment]
-    width: int = base.model.config.hidden_size  # type: ignore[union-attr,assignment]
-    found = np.empty((len(examples), width), dtype=np.float32)
-    with torch.inference_mode(), arithmetic(base.config.evaluate.precision):
-        for indices in by_length([len(example) for example in examples], BATCH_TOKENS):
-            batch = base.encoder.collate([examples[index] for index in indices])
-            states = model(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state.float()  # (B, T, width)
-            weight = batch.mask[..., None].float()
-            found[indices] = ((states * weight).sum(1) / weight.sum(1)).numpy()
-    return found
+def _vectors(rows: Rows, examples: Sequence[Example]) -> Vectors:
+    return embed(rows.base.model, rows.base.encoder, examples, rows.base.config.evaluate.precision)
 
 
 def untuned(rows: Rows) -> list[Prediction]:

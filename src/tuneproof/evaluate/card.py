@@ -24,12 +24,15 @@ def usage(run: Run, config: Config, answer: Answer, labels: int, base: str) -> s
             f'tokenizer = AutoTokenizer.from_pretrained("{folder}")\n'
             f'model = {answer.auto}.from_pretrained("{folder}")\n'
         )
+    writes = "answer" in answer.shows
+    also = ", GenerationConfig" if writes else ""
+    how = f'model.generation_config = GenerationConfig.from_pretrained("{folder}")\n' if writes else ""
     return (
         "from peft import PeftModel\n"
-        f"from transformers import AutoTokenizer, {answer.auto}\n\n"
+        f"from transformers import AutoTokenizer, {answer.auto}{also}\n\n"
         f'tokenizer = AutoTokenizer.from_pretrained("{folder}")\n'
         f'base = {answer.auto}.from_pretrained("{base}"{size}, dtype="float32")\n'
-        f'model = PeftModel.from_pretrained(base, "{folder}")\n'
+        f'model = PeftModel.from_pretrained(base, "{folder}")\n{how}'
     )
 
 

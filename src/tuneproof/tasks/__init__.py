@@ -19,7 +19,7 @@ from torch.nn import Module
 from tuneproof.config import Data
 from tuneproof.errors import ConfigError, nearest
 from tuneproof.modalities import Batch, Encoder, Example
-from tuneproof.records import Column, Guess, Prediction, Row, Schema, Scores, Table
+from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema, Scores, Table
 from tuneproof.tasks.classification import Classification
 from tuneproof.tasks.instruction import Instruction
 
@@ -99,8 +99,12 @@ class Answer(Protocol):
         """Tokens that ``respond`` would read for this row."""
         ...
 
-    def respond(self, model: Module, encoder: Encoder, rows: Sequence[Row], max_new_tokens: int) -> list[Prediction]:
-        """What the model says to rows nobody has labelled."""
+    def respond(self, model: Module, encoder: Encoder, rows: Sequence[Row], how: Generation) -> list[Prediction]:
+        """What the model says to rows nobody has labelled; ``how`` is for tasks whose answers are written."""
+        ...
+
+    def finish(self, folder: Path, encoder: Encoder, how: Generation) -> None:
+        """Writes into the folder of a tuned model what its users need beside weights and tokenizer."""
         ...
 
     def score(self, predictions: Sequence[Prediction]) -> Scores:

@@ -18,7 +18,7 @@ from torch.nn import Module, functional
 from tuneproof.config import Data
 from tuneproof.errors import DataError
 from tuneproof.modalities import Batch, Encoder, Example, TextEncoder
-from tuneproof.records import Column, Guess, Prediction, Row, Schema, Scores, Table
+from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema, Scores, Table
 from tuneproof.tasks import layouts, metrics
 from tuneproof.tasks.pretrained import load_pretrained
 
@@ -123,10 +123,13 @@ class Classification:
     def length(self, row: Row, encoder: Encoder) -> int:
         return len(self.example({"text": row["text"]}, encoder))
 
-    def respond(self, model: Module, encoder: Encoder, rows: Sequence[Row], max_new_tokens: int) -> list[Prediction]:
+    def respond(self, model: Module, encoder: Encoder, rows: Sequence[Row], how: Generation) -> list[Prediction]:
         """Labels with probabilities for rows nobody has labelled."""
         assert isinstance(encoder, TextEncoder)
         return self.predict(model, encoder.collate([encoder.encode(row["text"]) for row in rows]))
+
+    def finish(self, folder: Path, encoder: Encoder, how: Generation) -> None:
+        pass
 
     def score(self, predictions: Sequence[Prediction]) -> Scores:
         truths = [prediction.truth for prediction in predictions]

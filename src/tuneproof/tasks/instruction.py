@@ -15,11 +15,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch.nn import Module, functional
-from transformers import PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 
 from tuneproof.config import Data
 from tuneproof.modalities import Batch, ChatEncoder, Encoder, Example
-from tuneproof.records import Column, Guess, Prediction, Row, Schema, Scores, Table
+from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema, Scores, Table
 from tuneproof.tasks import layouts
 from tuneproof.tasks.pretrained import load_pretrained
 
@@ -36,7 +36,9 @@ class Instruction:
     length_limit: ClassVar[int] = 2048
     unit: ClassVar[str] = "answer token"
     kinds: ClassVar[tuple[str, ...]] = ("decoder",)
-    options: ClassVar[frozenset[str]] = frozenset({"evaluate.answers", "evaluate.max_new_tokens"})
+    options: ClassVar[frozenset[str]] = frozenset(
+        {"evaluate.answers", "evaluate.max_new_tokens", "evaluate.repetition_penalty"}
+    )
     shows: ClassVar[frozenset[str]] = frozenset({"answer", "stopped"})
     baselines: ClassVar[tuple[str, ...]] = ("untuned",)
     recipe: ClassVar[dict[str, tuple[Any, str]]] = {
@@ -127,7 +129,7 @@ class Instruction:
         assert isinstance(encoder, ChatEncoder)
         return len(encoder.prompt(row["messages"]).ids)
 
-    def respond(self, model: Module, encoder: Encoder, rows: Sequence[Row], max_new_tokens: int) -> list[Prediction]:
+    def respond(self, model: Module, encoder: Encoder, rows: Sequence[Row], how: Generation) -> list[Prediction]:
         """The model's own answers, greedy; ``scores["stopped"]`` is 1 when it ended by itself."""
         assert isinstance(encoder, ChatEncoder)
         prompts = [encoder.prompt(row["messages"]).ids for row in rows]
@@ -140,7 +142,8 @@ class Instruction:
             out = model.generate(  # type: ignore[operator]
                 input_ids=ids,
                 attention_mask=mask,
-                max_new_tokens=max_new_tokens,
+                max_new_tokens=how.max_new_tokens,
+                repetition_penalty=how.repetition_penalty,
                 do_sample=False,
                 temperature=None,
                 top_p=None,
@@ -151,6 +154,18 @@ class Instruction:
         return [
             self._answer(encoder, row[longest:].tolist(), stops, len(p)) for row, p in zip(out, prompts, strict=True)
         ]
+
+    def finish(self, folder: Path, encoder: Encoder, how: Generation) -> None:
+        """``generation_config.json``: how the answers of the report were made."""
+        assert isinstance(encoder, ChatEncoder)
+        GenerationConfig(
+            do_sample=False,
+            max_new_tokens=how.max_new_tokens,
+            repetition_penalty=how.repetition_penalty,
+            eos_token_id=encoder.stops,
+            pad_token_id=encoder.tokenizer.pad_token_id,
+            bos_token_id=encoder.tokenizer.bos_token_id,
+        ).save_pretrained(folder)
 
     def _answer(self, encoder: ChatEncoder, ids: list[int], stops: list[int], tokens_in: int) -> Prediction:
         end = next((index for index, id in enumerate(ids) if id in stops), None)

@@ -22,7 +22,7 @@ from tuneproof.errors import ResourceError, RunError
 from tuneproof.methods import METHODS
 from tuneproof.methods.parts import Parts
 from tuneproof.modalities import Encoder, Example
-from tuneproof.predict import open_model, predict_examples
+from tuneproof.predict import generation, open_model, predict_examples
 from tuneproof.records import Progress, Schema, Scores
 from tuneproof.run import Run, disk_errors
 from tuneproof.tasks import Answer
@@ -106,6 +106,7 @@ def save_best(run: Run, work: Work, model: Module) -> None:
         temporary.mkdir()
         METHODS[work.config.method.name](work.config).save(model, temporary)
         work.encoder.save(temporary)
+        work.answer.finish(temporary, work.encoder, generation(work.config))
         shutil.rmtree(run.model, ignore_errors=True)
         temporary.rename(run.model)
 

@@ -1,0 +1,34 @@
+"""What a model that writes says, and what its folder tells others about how it was made to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from transformers import GenerationConfig
+
+from tuneproof.modalities import ChatEncoder
+from tuneproof.records import Generation, Schema
+from tuneproof.run import Run
+from tuneproof.tasks import TASKS
+
+ANSWER = TASKS["instruction"].answer
+NOTHING = Schema("instruction", "messages", {"messages": "messages"}, (), None, ())
+
+
+def test_the_penalty_keeps_an_answer_from_running_in_circles(tiny_llama: Path) -> None:
+    model = ANSWER.model(tiny_llama, NOTHING, seed=0).eval()
+    encoder = ChatEncoder(tiny_llama, 256)
+    rows = [{"messages": [{"role": "user", "content": "one two three"}]}]
+    free, held = (ANSWER.respond(model, encoder, rows, Generation(40, penalty))[0] for penalty in (1.0, 2.0))
+    assert len(set(held.value)) > len(set(free.value)), "an untrained model repeats itself under greedy decoding"
+
+
+def test_the_folder_says_how_answers_are_made(finished) -> None:  # type: ignore[no-untyped-def]
+    run = Run.open(finished("instruction", "lora"))
+    kept = json.loads((run.model / "generation_config.json").read_text(encoding="utf-8"))
+    assert kept["repetition_penalty"] == run.config.evaluate.repetition_penalty
+    assert kept["max_new_tokens"] == run.config.evaluate.max_new_tokens
+    assert kept["eos_token_id"] == ChatEncoder(run.model, 256).stops
+    assert GenerationConfig.from_pretrained(run.model).do_sample is False
+    assert "GenerationConfig" in (run.model / "README.md").read_text(encoding="utf-8")
