@@ -181,7 +181,7 @@ def test_every_package_that_is_installed_is_pinned() -> None:
 
 
 def test_exactly_these_names_are_exported() -> None:
-    assert sorted(tuneproof.__all__) == ["open", "plan", "resume", "tune"]
+    assert sorted(tuneproof.__all__) == ["check", "open", "plan", "read", "resume", "tune"]
     assert all(callable(getattr(tuneproof, name)) for name in tuneproof.__all__)
 
 
@@ -198,7 +198,10 @@ def test_help_answers_at_once() -> None:
     assert min(medians) <= HELP_SECONDS, medians
 
 
-@pytest.mark.parametrize("command", ["", "tune", "plan", "resume", "predict", "chat", "runs", "models", "models pull"])
+@pytest.mark.parametrize(
+    "command",
+    ["", "tune", "plan", "resume", "predict", "chat", "runs", "models", "models pull", "eval", "compare", "baseline"],
+)
 def test_help_imports_nothing_heavy(command: str) -> None:
     program = (
         "import sys; from tuneproof.cli import main\n"

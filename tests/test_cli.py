@@ -308,22 +308,14 @@ def test_a_damaged_run_directory(command: Command, tmp_path: Path) -> None:
 
 
 def test_predict_with_a_run_that_has_not_trained_yet(tune, command, tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("text,label\n")
-    tune("a.csv")
-    run = next(iter(Run.all(tmp_path / "runs")))
+    run = Run.create(tmp_path / "runs", "begun", {"file": "a.csv"})
     assert_one_sentence(command("predict", run.path, "--input", "a.csv"), "resume")
 
 
-def test_a_run_that_was_refused_can_be_resumed_once_the_file_is_right(tune, command, tmp_path: Path) -> None:
+def test_a_file_that_was_refused_leaves_no_run_behind(tune, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"text,label\n")
     assert tune("a.csv").code == 2
-    run = next(iter(Run.all(tmp_path / "runs")), None)
-    if run is None:
-        return  # nothing was begun, so nothing is in the way
-    write_csv(tmp_path / "a.csv", review_rows(60))
-    said = command("resume", run.path)
-    assert said.code == 0, said.err
-    assert Run.open(run.path).asked["state"] == "scored"
+    assert list(Run.all(tmp_path / "runs")) == []
 
 
 # -- a full disk
@@ -380,15 +372,15 @@ def test_a_place_that_cannot_be_written(tune, reviews: Path, tmp_path: Path) -> 
 
 
 def test_ctrl_c_before_training_says_what_is_kept(tune, command, reviews: Path, tmp_path: Path, monkeypatch) -> None:
-    from tuneproof import pipeline
+    from tuneproof.pipeline import ready
 
-    real = pipeline.prepare
+    real = ready.prepare
 
     def interrupted(*arguments: object) -> object:
         signal.raise_signal(signal.SIGINT)
         return real(*arguments)
 
-    monkeypatch.setattr(pipeline, "prepare", interrupted)
+    monkeypatch.setattr(ready, "prepare", interrupted)
     said = tune(reviews)
     assert said.code == 130 and "Traceback" not in said.err + said.out
     assert "tuneproof resume" in said.out + said.err

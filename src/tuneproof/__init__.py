@@ -10,7 +10,7 @@ Direction of imports, each line only from the lines above it (a test holds this)
     1  config  run  device  memory  optional  sources  stats
     2  modalities   methods
     3  tasks
-    4  predict   describe
+    4  predict   page   describe
     5  choose | prepare | decide | train | evaluate | deploy | monitor | engines      never each other
     6  pipeline
     7  cli   web
@@ -21,20 +21,29 @@ This module is imported by all of them, so it imports nothing before it is asked
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tuneproof.pipeline import Found
+    from tuneproof.records import Table
     from tuneproof.tuned import Tuned
 
-__all__ = ["open", "plan", "resume", "tune"]
+__all__ = ["check", "open", "plan", "read", "resume", "tune"]
 
 # OpenMP reads this once, when torch is loaded: threads that wait for one another sleep instead of spinning. On a
 # machine that does anything else besides, spinning made steps 3 to 5 times slower (docs/log.md).
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
-def tune(file: str | Path, *, runs: str | Path = "runs", config: str | Path | None = None, **options: Any) -> Tuned:
+def tune(
+    file: str | Path | Sequence[str | Path],
+    *,
+    runs: str | Path = "runs",
+    config: str | Path | None = None,
+    **options: Any,
+) -> Tuned:
     """Tunes a model on ``file`` and returns the finished run.
 
     ``options`` are those of the configuration with ``_`` for the dot: ``train_lr=1e-4``, ``data_test="test.csv"``.
@@ -45,16 +54,41 @@ def tune(file: str | Path, *, runs: str | Path = "runs", config: str | Path | No
     from tuneproof.pipeline import tune as run_all
     from tuneproof.tuned import Tuned
 
-    return Tuned(run_all(str(file), load(config, _dotted(options)), runs=Path(runs), view=Quiet()))
+    return Tuned(run_all(_named(file), load(config, _dotted(options)), runs=Path(runs), view=Quiet()))
 
 
-def plan(file: str | Path, *, config: str | Path | None = None, **options: Any) -> dict[str, Any]:
+def plan(
+    file: str | Path | Sequence[str | Path], *, config: str | Path | None = None, **options: Any
+) -> dict[str, Any]:
     """What ``tune`` would do with ``file`` and why, with its measured cost; nothing is trained."""
     from tuneproof.config import load
     from tuneproof.pipeline import Quiet
     from tuneproof.pipeline import plan as only_plan
 
-    return only_plan(str(file), load(config, _dotted(options)), view=Quiet())
+    return only_plan(_named(file), load(config, _dotted(options)), view=Quiet())
+
+
+def check(
+    file: str | Path | Sequence[str | Path],
+    *,
+    runs: str | Path = "runs",
+    config: str | Path | None = None,
+    **options: Any,
+) -> Found:
+    """The data doctor alone: ``.verdict``, ``.findings`` (objects with file, line, message), ``.page``, ``.report``."""
+    from tuneproof.config import load
+    from tuneproof.pipeline import Quiet
+    from tuneproof.pipeline import check as examine
+
+    return examine(_named(file), load(config, _dotted(options)), runs=Path(runs), view=Quiet())
+
+
+def read(file: str | Path | Sequence[str | Path], *, sheet: str | None = None) -> Table:
+    """The table in a file, or in several of one layout: ``.columns``, ``.row(0)``, and the line of each row."""
+    from tuneproof.prepare.read import read as read_files
+
+    names = _named(file)
+    return read_files([Path(name) for name in names], names, sheet=sheet)
 
 
 def resume(run: str | Path) -> Tuned:
@@ -72,6 +106,10 @@ def open(run: str | Path) -> Tuned:
     from tuneproof.tuned import Tuned
 
     return Tuned(Run.open(run))
+
+
+def _named(file: str | Path | Sequence[str | Path]) -> list[str]:
+    return [str(file)] if isinstance(file, str | Path) else [str(one) for one in file]
 
 
 def _dotted(options: dict[str, Any]) -> dict[str, Any]:

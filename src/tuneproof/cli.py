@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from tuneproof.errors import Error
 
@@ -26,7 +27,9 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 our fault or worse, 2 your input, 3 refused by a check, 130 stopped by Ctrl-C.",
 )
 
-File = Annotated[str, typer.Argument(help="CSV or JSONL file, or demo:reviews, demo:support")]
+Files = Annotated[
+    list[str], typer.Argument(metavar="FILE...", help="data file, several of one layout, or demo:reviews, demo:support")
+]
 RunPath = Annotated[str, typer.Argument(help="run directory, such as runs/reviews-7f3a")]
 Runs = Annotated[Path, typer.Option(help="folder for run directories")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file with options")]
@@ -41,6 +44,8 @@ MethodName = Annotated[str | None, typer.Option(help="full, freeze or lora")]
 Epochs = Annotated[str | None, typer.Option(help="passes over the training rows")]
 Minutes = Annotated[str | None, typer.Option(help="budget for the whole run")]
 TooLong = Annotated[str | None, typer.Option("--too-long", help="rows longer than the model: refuse, cut or drop")]
+Redact = Annotated[bool, typer.Option("--redact", help="replace personal data and secrets by placeholders")]
+Apply = Annotated[str | None, typer.Option("--apply", help="CSV from --review with your decisions in it")]
 Seed = Annotated[str | None, typer.Option(help="seed of everything random")]
 
 
@@ -53,7 +58,7 @@ def _config(file: Path | None, items: list[str] | None, **named: str | None) -> 
 
 @app.command()
 def tune(
-    file: File,
+    files: Files,
     test: Test = None,
     model: ModelName = None,
     method: MethodName = None,
@@ -64,6 +69,8 @@ def tune(
     epochs: Epochs = None,
     minutes: Minutes = None,
     too_long: TooLong = None,
+    redact: Redact = False,
+    apply: Apply = None,
     seed: Seed = None,
     config: ConfigFile = None,
     set_: Set = None,
@@ -83,6 +90,8 @@ def tune(
         train_epochs=epochs,
         train_minutes=minutes,
         data_too_long=too_long,
+        check_personal_data="fix" if redact else None,
+        check_apply=apply,
         train_seed=seed,
     )
     from tuneproof.terminal import Terminal
@@ -92,12 +101,12 @@ def tune(
     from tuneproof import pipeline
 
     command = shlex.join(["tuneproof", *sys.argv[1:]])
-    _finish(lambda: pipeline.tune(file, asked, runs=runs, view=view, command=command), view)
+    _finish(lambda: pipeline.tune(files, asked, runs=runs, view=view, command=command), view)
 
 
 @app.command()
 def plan(
-    file: File,
+    files: Files,
     test: Test = None,
     model: ModelName = None,
     method: MethodName = None,
@@ -108,6 +117,8 @@ def plan(
     epochs: Epochs = None,
     minutes: Minutes = None,
     too_long: TooLong = None,
+    redact: Redact = False,
+    apply: Apply = None,
     seed: Seed = None,
     config: ConfigFile = None,
     set_: Set = None,
@@ -126,6 +137,8 @@ def plan(
         train_epochs=epochs,
         train_minutes=minutes,
         data_too_long=too_long,
+        check_personal_data="fix" if redact else None,
+        check_apply=apply,
         train_seed=seed,
     )
     from tuneproof.terminal import Terminal
@@ -134,7 +147,53 @@ def plan(
     view.say("Loading PyTorch")
     from tuneproof import pipeline
 
-    pipeline.plan(file, asked, view=view)
+    pipeline.plan(files, asked, view=view)
+
+
+@app.command(name="check")
+def check_data(
+    files: Files,
+    test: Test = None,
+    task: TaskName = None,
+    text: Text = None,
+    label: Label = None,
+    group: Group = None,
+    model: ModelName = None,
+    review: Annotated[Path | None, typer.Option(help="write the suspicious rows to this CSV, to be edited")] = None,
+    apply: Apply = None,
+    redact: Redact = False,
+    fix: Annotated[Path | None, typer.Option(help="write the rows as they are left to this JSONL file")] = None,
+    seed: Seed = None,
+    config: ConfigFile = None,
+    set_: Set = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Examine FILE as tune would: what is wrong with it, and what would be done. Exit 0 clean, 1 warnings, 2 errors."""
+    asked = _config(
+        config,
+        set_,
+        data_test=test,
+        model_name=model,
+        data_task=task,
+        data_text=text,
+        data_label=label,
+        data_group=group,
+        check_personal_data="fix" if redact else None,
+        check_apply=apply,
+        train_seed=seed,
+    )
+    from tuneproof.terminal import Terminal
+
+    view = Terminal()
+    view.say("Loading PyTorch")
+    from tuneproof import pipeline
+
+    command = shlex.join(["tuneproof", *sys.argv[1:]])
+    found = pipeline.check(files, asked, runs=runs, view=view, command=command, review=review, fixed=fix)
+    for title, path in (("To review", review), ("The rows", fix), ("The page", found.page)):
+        if path is not None:
+            typer.echo(f"{title}: {path}")
+    raise typer.Exit(("clean", "warnings", "errors").index(found.verdict))
 
 
 @app.command()
@@ -147,6 +206,84 @@ def resume(run: RunPath) -> None:
     from tuneproof import pipeline
 
     _finish(lambda: pipeline.resume(run, view=view), view)
+
+
+@app.command(name="eval")
+def score_again(
+    run: RunPath,
+    data: Annotated[Path | None, typer.Option(help="file with labelled rows; its own test rows when not given")] = None,
+    slice_: Annotated[list[str] | None, typer.Option("--slice", help="column by whose values to score as well")] = None,
+    protected: Annotated[str | None, typer.Option(help="column with groups that should be treated alike")] = None,
+    favourable: Annotated[str | None, typer.Option(help="label that is good to get, with --protected")] = None,
+    allow_leak: Annotated[bool, typer.Option("--allow-leak", help="score rows that were trained on, stamped")] = False,
+) -> None:
+    """Score a finished run again: on the rows of another file, or by the values of a column."""
+    from tuneproof.terminal import Terminal
+
+    view = Terminal()
+    view.say("Loading PyTorch")
+    from tuneproof import pipeline
+
+    asked = pipeline.Again(data, tuple(slice_ or ()), protected, favourable, allow_leak)
+    report = pipeline.score_again(run, asked, view=view)
+    typer.echo(f"\nThe page:  {Path(run) / 'eval' / report['evaluation']['id'] / 'report.html'}")
+
+
+# Typer keeps a copy of click that it does not export: this is the error of a mistyped option.
+UsageError: Any = typer.BadParameter.__mro__[1]
+
+
+class _Verdict(TyperCommand):
+    """A command whose exit code is a verdict: 2 means "inconclusive", so a mistyped option ends with 64."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except UsageError as error:
+            error.exit_code = 64
+            raise
+
+
+@app.command(cls=_Verdict)
+def compare(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="A B...", help="run directories; one may be a baseline's name, or base"),
+    ] = None,
+    metric: Annotated[str | None, typer.Option(help="metric to compare by; the task's own when not given")] = None,
+    margin: Annotated[float | None, typer.Option(help="ask for not worse by this much: .01 is one point")] = None,
+    intersect: Annotated[bool, typer.Option("--intersect", help="compare the rows that both were scored on")] = False,
+    evaluation: Annotated[str, typer.Option("--eval", help="evaluation, as a folder under eval/")] = "test",
+    allow_leak: Annotated[bool, typer.Option("--allow-leak", help="compare rows that one was trained on")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="print everything as JSON")] = False,
+) -> None:
+    """Is B better than A? Exit 0 better, 1 worse, 2 inconclusive, 64 asked wrongly, 65 cannot be compared."""
+    import json
+
+    from tuneproof.errors import ConfigError
+    from tuneproof.evaluate import EXIT_CODES, table
+    from tuneproof.evaluate import compare as judge
+
+    options = {"metric": metric, "margin": margin, "intersect": intersect, "allow_leak": allow_leak}
+    try:
+        found = judge(runs or [], evaluation=evaluation, **options)  # type: ignore[arg-type]
+    except Error as error:
+        error.exit_code = 64 if isinstance(error, ConfigError) else 65
+        raise
+    typer.echo(json.dumps(found, ensure_ascii=False, indent=1) if json_ else "\n".join(table(found)))
+    raise typer.Exit(EXIT_CODES[found["verdict"]])
+
+
+@app.command()
+def baseline(
+    run: RunPath,
+    to: Annotated[Path, typer.Option(help="new folder")],
+) -> None:
+    """Keep the TF-IDF baseline of a run, for when tuning did not beat it."""
+    from tuneproof import pipeline
+
+    folder = pipeline.keep_baseline(run, to)
+    typer.echo(f'{folder}\nUse it: python {folder}/predict.py "a text"')
 
 
 @app.command()

@@ -39,7 +39,12 @@ class Data(Section):
     text: str = decide("column with the text")
     label: str = decide("column with the label")
     group: str = decide("column whose rows stay together on one side of the split")
+    time: str = decide("column with the time of each row: the newest rows are the test, those before them validation")
     test: str = decide("file with test rows of its own, used as it is")
+    sheet: str = decide("sheet of a workbook; needed where several sheets hold rows")
+    header: Literal["auto", "yes", "no"] = Field(
+        "auto", description="whether the first line names the columns; auto refuses a file that looks as if it did not"
+    )
     validation_share: float = Field(0.1, gt=0, lt=0.5, description="share of the rows held out for validation")
     test_share: float = Field(0.2, gt=0, lt=0.5, description="share held out for the test; unused with --test")
     salt: str = Field("tuneproof", description="part of the hash that assigns a row to its split")
@@ -133,7 +138,14 @@ class Evaluate(Section):
     precision: Literal["fp32", "bf16"] = decide("arithmetic in scoring")
     answers: int = Field(5, ge=0, le=1000, description="test rows for which generated answers are shown side by side")
     max_new_tokens: int = decide("tokens of a generated answer at most", ge=1, le=32768)
+    slices: str = decide("columns, separated by commas, by whose values the scores are shown as well")
+    protected: str = decide("column with groups of people that should be treated alike")
+    favourable: str = decide("label that is good to get; every label is looked at when not given")
+    prompted: str = decide("chat model that is asked the same questions, as one more baseline")
+    retain: str = decide("file with a text column: your own texts that the model should not forget")
+    retain_documents: int = decide("general documents on which forgetting is measured", ge=30, le=500)
     repetition_penalty: float = decide("divides the logits of what was said already; 1 is none", ge=1, le=2)
+    no_repeat_ngram: int = decide("so many tokens in a row may not come twice in an answer; 0: no limit", ge=0, le=100)
 
 
 class Config(Section):

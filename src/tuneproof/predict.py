@@ -104,7 +104,8 @@ class Predictor:
         folder = Path(plan["model"]["path"])
         model = open_model(this.answer, schema, config, folder, None if base else run.model)
         encoder = MODALITIES[this.modality](folder if base else run.model, config.model.max_length)
-        return cls(model.eval(), this.answer, encoder, schema, config)
+        answer = this.answer if base else this.answer.at_temperature(run.temperature)
+        return cls(model.eval(), answer, encoder, schema, config)
 
     def __call__(self, rows: Sequence[str | Row]) -> list[Prediction]:
         """Plain texts, or rows with the parts of the task (``text``, or ``messages``).
@@ -137,7 +138,8 @@ class Predictor:
 
 def generation(config: Config) -> Generation:
     """How answers are written under a decided configuration; tasks that write none leave it undecided."""
-    return Generation(config.evaluate.max_new_tokens or 0, config.evaluate.repetition_penalty or 1.0)
+    asked = config.evaluate
+    return Generation(asked.max_new_tokens or 0, asked.repetition_penalty or 1.0, asked.no_repeat_ngram or 0)
 
 
 def open_model(answer: Answer, schema: Schema, config: Config, base: Path, tuned: Path | None) -> Module:

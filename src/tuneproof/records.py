@@ -27,6 +27,7 @@ class Table:
     lines: Sequence[int]
     source: str
     files: Sequence[str] = ()
+    notes: Sequence[str] = ()  # what reading decided, for the ledger: "a.csv was read as cp1252 (...)"
 
     def __post_init__(self) -> None:
         for name, values in self.columns.items():
@@ -40,7 +41,8 @@ class Table:
         return {name: values[index] for name, values in self.columns.items()}
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        return (self.row(index) for index in range(len(self)))
+        names = tuple(self.columns)
+        return (dict(zip(names, values, strict=True)) for values in zip(*self.columns.values(), strict=True))
 
     def take(self, indices: Sequence[int]) -> Table:
         """The rows at ``indices``, in that order."""
@@ -64,7 +66,7 @@ class Column:
     distinct: int
     mean_chars: float  # of the values that are text
     values: tuple[str, ...]  # up to 1,000 distinct values, most frequent first
-    keys: Mapping[str, int] = field(default_factory=dict)  # for lists of objects: key -> how often
+    keys: Mapping[str, int] = field(default_factory=dict)  # of objects: key -> how often; "key[]": how often a list
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class Schema:
     labels: tuple[str, ...]  # sorted label set for classification, () otherwise
     group: str | None  # column whose rows must stay on one side of a split
     reasons: tuple[str, ...]
+    time: str | None = None  # column with the time of a row, where the split goes by it
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class Drop:
     rows: int
     lines: tuple[int, ...]  # the first 20
     source: str
+    code: str = ""  # what a program calls the reason, where it has such a name (tasks.rows.REASONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,7 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """Canonical rows: ``id`` (sha256 of the row's content), ``group`` if any, and the parts of the task."""
+    """Canonical rows: ``id`` (sha256 of the row's content), ``group`` and ``time`` if any, and the parts of the task."""
 
     train: Table
     validation: Table
@@ -161,6 +165,7 @@ class Generation:
 
     max_new_tokens: int
     repetition_penalty: float = 1.0  # divides the logits of what was said already (CTRL, arXiv 1909.05858); 1 is none
+    no_repeat_ngram: int = 0  # tokens in a row that may not come twice; 0: no limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ Layout::
     run.json              what was asked: file, configuration, versions, state
     plan.json             every setting with its reason
     data/                 train.parquet, validation.parquet, test.parquet, tokens.json, schema.json, ledger.json,
-                          manifest.json (last)
+                          report.json, findings.jsonl and data.html of the doctor, manifest.json (last)
     metrics.jsonl         one line per report of the training loop, appended while it runs
     ckpt/                 step-00000120/ (resume), best/ (the result), each with a MANIFEST.json written last
-    model/                an ordinary transformers or peft folder
+    model/                an ordinary transformers or peft folder, with calibration.json beside the weights
     eval/<id>/            predictions.jsonl, report.json, report.html
 
 Whole files are written to a temporary name, synced and renamed; loops append lines. Nothing here knows what
@@ -30,14 +30,14 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tuneproof.config import Config, build
 from tuneproof.errors import ResourceError, RunError
-from tuneproof.records import Drop, Ledger, Schema, Splits, Table
+from tuneproof.records import Drop, Finding, Ledger, Schema, Splits, Table
 
 SPLITS = ("train", "validation", "test")
 
@@ -99,7 +99,7 @@ class Run:
         return found
 
     def mark(self, state: str, **more: Any) -> None:
-        """States: started, prepared, decided, training, trained, scored, stopped."""
+        """States: started, prepared, decided, training, trained, scored, stopped; checked for a check of data alone."""
         self.write_json("run.json", {**self.asked, **more, "state": state})
 
     @contextmanager
@@ -165,6 +165,16 @@ class Run:
             raise RunError(f"{self.path} holds no prepared data.", "The run stopped before that; start it again.")
         return Splits(*(_read_table(self.data / f"{name}.parquet") for name in SPLITS))
 
+    def write_findings(self, findings: Sequence[Finding]) -> None:
+        """``data/findings.jsonl``: one line per row that a check names."""
+        lines = (json.dumps(dataclasses.asdict(finding), ensure_ascii=False) + "\n" for finding in findings)
+        self.write_text("data/findings.jsonl", "".join(lines))
+
+    @property
+    def data_page(self) -> Path:
+        """The page about the data."""
+        return self.data / "data.html"
+
     def forget_checkpoints(self) -> None:
         """Checkpoints serve to resume; a finished run has its model."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
@@ -181,6 +191,22 @@ class Run:
         """Forget what was reported after ``step``: those steps will run again."""
         kept = [record for record in self.metrics() if record["step"] <= step]
         self.write_text("metrics.jsonl", "".join(json.dumps(record) + "\n" for record in kept))
+
+    @property
+    def calibration(self) -> dict[str, Any] | None:
+        """What was found about the confidences of the saved model; None when nobody has looked."""
+        if not (self.model / "calibration.json").is_file():
+            return None
+        found: dict[str, Any] = self.read_json("model/calibration.json")
+        return found
+
+    @property
+    def temperature(self) -> float:
+        """What divides the logits of the saved model: 1.0 where nothing better was found."""
+        return float((self.calibration or {}).get("temperature", 1.0))
+
+    def write_calibration(self, found: Mapping[str, Any]) -> None:
+        self.write_json("model/calibration.json", found)
 
     def evaluation(self, id: str) -> Path:
         folder = self.evaluations / id
@@ -295,8 +321,8 @@ def _write_table(table: Table, file: Path) -> None:
     """Parquet with the line numbers as a column; lists and objects as JSON text, named in the file's metadata."""
     import polars as pl
 
-    columns: dict[str, Any] = {"_line": list(table.lines)}
-    nested = [name for name, values in table.columns.items() if any(isinstance(value, list | dict) for value in values)]
+    columns: dict[str, Any] = {"_line": list(table.lines), **({"_file": list(table.files)} if table.files else {})}
+    nested = [name for name, values in table.columns.items() if not {list, dict}.isdisjoint(map(type, values))]
     for name, values in table.columns.items():
         columns[name] = [json.dumps(value, ensure_ascii=False) for value in values] if name in nested else list(values)
     metadata = {"source": table.source, "nested": json.dumps(nested)}
@@ -311,7 +337,8 @@ def _read_table(file: Path) -> Table:
 
     metadata = pl.read_parquet_metadata(file)
     frame = pl.read_parquet(file)
-    columns = {name: frame[name].to_list() for name in frame.columns if name != "_line"}
+    columns = {name: frame[name].to_list() for name in frame.columns if name not in ("_line", "_file")}
     for name in json.loads(metadata["nested"]):
         columns[name] = [json.loads(value) for value in columns[name]]
-    return Table(columns, frame["_line"].to_list(), metadata["source"])
+    files = frame["_file"].to_list() if "_file" in frame.columns else ()
+    return Table(columns, frame["_line"].to_list(), metadata["source"], files)

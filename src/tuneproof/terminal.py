@@ -20,6 +20,7 @@ from rich.table import Table as Grid
 
 from tuneproof.records import Ledger, Progress, Schema
 
+LOOK_SECONDS = 2.0  # between two lines about one check
 PLAIN_SECONDS = 10.0  # between two plain lines of progress
 ADVANCED = ("train.clip", "train.log_every", "train.save_seconds", "train.threads", "data.salt", "train.warmup")
 
@@ -32,6 +33,7 @@ class Terminal:
         self._bar: Bar | None = None
         self._job: TaskID | None = None
         self._told = 0.0
+        self._looked = ""
         self._first: tuple[float, int] | None = None
 
     def say(self, line: str) -> None:
@@ -48,6 +50,9 @@ class Terminal:
         self.console.print(f" + dropped: {escape(', '.join(dropped))}" if dropped else ", none dropped")
         for note in ledger.notes:
             self.console.print(f"  [yellow]{escape(note)}[/yellow]")
+        if not tokens:
+            self.console.print()
+            return
         train = tokens["splits"]["train"]
         cut = f"; {train['rows_cut']:,} rows cut by {train['tokens_cut']:,} tokens" if train["rows_cut"] else ""
         self.console.print(
@@ -56,6 +61,38 @@ class Terminal:
             if train["loss"]["total"] != train["rows"]
             else f"  tokens per row: {train['tokens']['mean']:g} on average, {train['tokens']['max']:,} at most{cut}\n"
         )
+
+    def looking(self, what: str, done: int, total: int) -> None:
+        """A check at work: a line when it begins, and how far it is every few seconds."""
+        now = time.monotonic()
+        if done == 0 and what != self._looked:
+            self._looked, self._told = what, now
+            if self.console.is_terminal:
+                self.console.print(f"[dim]  {escape(what)}[/dim]")
+        elif now - self._told >= (LOOK_SECONDS if self.console.is_terminal else PLAIN_SECONDS) and total:
+            self._told = now
+            self.console.print(f"[dim]  {escape(what)}: {done:,} of {total:,}[/dim]")
+
+    def checked(self, report: Mapping[str, Any]) -> None:
+        """One line per check that found something, the rest in one."""
+        self._close()
+        self.console.print("[bold]What the doctor found[/bold]")
+        for one in report["checks"]:
+            if one["found"]:
+                colour = {"error": "red", "warn": "yellow"}.get(one["severity"], "default")
+                done = f"{one['changed']:,} {one['action']}" if one["changed"] else one["action"]
+                self.console.print(
+                    f"  [{colour}]{one['found']:,}[/{colour}] of {one['looked_at']:,}  {escape(one['title'])} ({done})"
+                )
+                if one["effect"]:
+                    self.console.print(f"      {escape(one['effect'])}")
+        clean = [one["title"] for one in report["checks"] if one["looked_at"] and not one["found"]]
+        if clean:
+            self.console.print(f"  nothing: {escape('; '.join(clean))}")
+        for one in report["checks"]:
+            if not one["looked_at"] and one["note"]:
+                self.console.print(f"  [dim]not looked at: {escape(one['title'])}: {escape(one['note'])}[/dim]")
+        self.console.print()
 
     def planned(self, plan: Mapping[str, Any]) -> None:
         self._close()

@@ -52,6 +52,7 @@ def test_nothing_that_is_read_is_left_undecided(task: str, method: str) -> None:
     found = decided({"method.name": method}, task)
     section = METHODS[method].section
     optional = {name for name in names() if name.startswith(("data.", "check."))} | {"train.minutes"}
+    optional |= {f"evaluate.{name}" for name in ("slices", "protected", "favourable", "prompted", "retain")}
     optional |= {"evaluate.test_rows", "model.name", "model.max_length", "freeze.layers"}
     optional |= frozenset().union(*(row.answer.options for row in TASKS.values())) - TASKS[task].answer.options
     for name, value in found.config.items():
@@ -93,6 +94,7 @@ def test_small_models_are_kept_from_running_in_circles() -> None:
     small = decided(task="instruction", facts=model("decoder", parameters=135_000_000)).config
     large = decided(task="instruction", facts=model("decoder", parameters=7 * 10**9)).config
     assert (small.evaluate.repetition_penalty, large.evaluate.repetition_penalty) == (1.1, 1.0)
+    assert (small.evaluate.no_repeat_ngram, large.evaluate.no_repeat_ngram) == (12, 0)
 
 
 @given(rows=st.integers(1, 10**6), batch=st.integers(1, 512), epochs=st.floats(0.01, 20))

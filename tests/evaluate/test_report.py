@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 
+from tuneproof.evaluate.measure import interval, items, paired, units
 from tuneproof.evaluate.report import _scores, headline, strongest
-from tuneproof.evaluate.score import Outcome, System, _interval, items, paired, scored_rows, units
+from tuneproof.evaluate.score import Outcome, System, scored_rows
 from tuneproof.records import Prediction, Scores, Table
 from tuneproof.stats.interval import wilson
 from tuneproof.stats.paired import difference
@@ -89,9 +90,9 @@ def test_the_interval_is_of_the_figure_beside_it() -> None:
     base = [dataclasses.replace(p, scores={**p.scores, "nll": p.scores["nll"] + p.scores["tokens"]}) for p in tuned]
     whole = CHAT.score(tuned).main
     assert whole is not None
-    interval = _interval(items(tuned), units(tuned), None)
-    assert interval.value == pytest.approx(whole) and interval.n == len(tuned)
-    assert interval.low is not None and interval.high is not None and interval.low < whole < interval.high
+    found = interval(items(tuned), units(tuned), None)
+    assert found.value == pytest.approx(whole) and found.n == len(tuned)
+    assert found.low is not None and found.high is not None and found.low < whole < found.high
     gap = paired(items(base), items(tuned), units(tuned), None, 0)
     assert gap.value == pytest.approx(-1.0) and gap.n == len(tuned)
     assert gap.value == pytest.approx(whole - (CHAT.score(base).main or 0.0))

@@ -33,21 +33,51 @@ BAD = {
     "only white space": ("a.csv", "\n \n", {}, ["is empty"]),
     "header only": ("a.csv", "text,label\n", {}, ["line 1", "no rows", "Add rows"]),
     "duplicate header": ("a.csv", "text,text\na,b\n", {}, ["line 1", '"text" twice', "columns 1 and 2", "Rename"]),
-    "no header": ("a.csv", GOOD.partition("\n")[2], {}, ["line 1", "not like a header", '"bad"', "first line"]),
+    "no header": ("a.csv", GOOD.partition("\n")[2], {}, ["line 1", "not like a header", '"bad"', "data.header=no"]),
     "no header, numbers": ("a.csv", "1.0,2\n3,4\n", {}, ["line 1", '"1.0" is a number', "first line"]),
-    "ragged": ("a.csv", GOOD + "a,b,c\nd\n", {}, ["line 62", "3 fields", "has 2", "1 more row", "quotes"]),
+    "no header, a column of numbers": (
+        "a.csv",
+        "".join(f"this is the review {i},{i % 2}\n" for i in range(60)),
+        {},
+        [
+            "line 1",
+            "not like a header",
+            '"0" is a number, as in the rows below it',
+            "data.header=no",
+            "data.header=yes",
+        ],
+    ),
+    "header thrice": ("a.csv", "a,a,a,b,b\n1,2,3,4,5\n", {}, ["3 times (columns 1 and 2 and 3)", 'and "b" as well']),
+    "ragged": (
+        "a.csv",
+        GOOD + "a,b,c\nd\n",
+        {},
+        ["line 62: 3 fields", "has 2", "2 of 62 records", "1 with 1 field", "lines 62, 63", "quotes"],
+    ),
     "open quote": ("a.csv", GOOD + 'x,"y\nz,good\n', {}, ["line 62", "never closed", "Close it"]),
     "stray quote": ("a.csv", GOOD + '"x"y,good\n', {}, ["line 62", "after its closing quote", "twice"]),
-    "not UTF-8": (
+    "an encoding that cannot be told": (
         "a.csv",
-        GOOD.encode() + "costs £5,good\n".encode("cp1252"),
+        GOOD.encode() + b"using the\xe6M'Kraan crystal,good\n",
         {},
-        ["line 62", "0xa3", "iconv -f cp1252"],
+        ["line 62", "0xe6", "cp1252", "theæM'Kraan", "cp1250", "thećM'Kraan", "iconv -f CP1252", "or -f CP1250"],
     ),
-    "UTF-16": ("a.csv", GOOD.encode("utf-16"), {}, ["line 1", "UTF-16", "iconv -f UTF-16"]),
+    "UTF-8 with a broken byte": (
+        "a.csv",
+        GOOD.encode() + "café für naïve,good\n".encode() + b"caf\xc3,good\n",
+        {},
+        ["line 63", "0xc3", "one byte is broken", "Correct that line"],
+    ),
+    "two encodings": (
+        "a.csv",
+        GOOD.encode() + ("caf\xe9 fran\xe7ais,good\n" * 9).encode("cp1252") + "café,good\n".encode() * 9,
+        {},
+        ["line 62", "mixes cp1252 with UTF-8", "one by one"],
+    ),
+    "UTF-16, cut off": ("a.csv", GOOD.encode("utf-16")[:-1], {}, ["line 61", "UTF-16", "cut off"]),
     "NUL": ("a.csv", GOOD.encode() + b"a\0b,good\n", {}, ["line 62", "NUL byte", "tr -d"]),
     "pickle": ("a.csv", b"\x80\x04\x95abc", {}, ["pickle", "CSV or JSONL"]),
-    "zip": ("a.jsonl", b"PK\x03\x04abc", {}, ["zip", "CSV"]),
+    "damaged zip": ("a.jsonl", b"PK\x03\x04abc", {}, ["damaged zip archive", "Save it again"]),
     "gzip": ("a.csv", b"\x1f\x8b\x08abc", {}, ["gzip", "gunzip"]),
     "damaged parquet": ("a.parquet", b"PAR1abc", {}, ["Parquet", "Write it again"]),
     "no separator": ("a.txt", "just words\nand more\n", {}, ["line 1", "no separator"]),
@@ -57,7 +87,12 @@ BAD = {
         {},
         ["line 17", "JSON", "Correct"],
     ),
-    "two broken": ("a.jsonl", lines(CHAT) + "{]\n{]\n", {}, ["line 31", "1 more line"]),
+    "two broken": (
+        "a.jsonl",
+        lines(CHAT) + "{]\n{]\n",
+        {},
+        ["line 31: not valid JSON", "2 of 32 lines cannot be read: 2 not valid JSON", "lines 31, 32"],
+    ),
     "not an object": ("a.jsonl", lines([*CHAT, [1]]), {}, ["line 31", "an array", "Correct"]),
     "key twice": ("a.jsonl", lines(CHAT) + '{"a": 1, "a": 2}\n', {}, ["line 31", '"a" stands twice']),
     "half a surrogate": ("a.jsonl", '{"a": "\\ud800"}\n', {}, ["line 1", "surrogate"]),
@@ -93,7 +128,7 @@ BAD = {
         "a.jsonl",
         lines([*CHAT, {"messages": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y"}]}]),
         {},
-        ["two layouts", "60 messages have role", "2 have from", "one way"],
+        ["2 layouts", "30 rows have messages with role", "1 row has messages with from", "line 31", "in one of them"],
     ),
     "two texts": (
         "a.csv",
@@ -147,6 +182,13 @@ def test_an_unknown_task_gets_the_nearest(reviews_csv: Path, answers) -> None:
 def test_columns_without_effect_are_refused(write, answers) -> None:
     told = refused(write("a.jsonl", CHAT), answers, task="instruction", text="messages")
     assert "no effect" in told
+
+
+def test_options_of_other_formats_are_refused(write, reviews_csv: Path, answers) -> None:
+    with pytest.raises(ConfigError, match=r"data.header has no effect"):
+        prepare(write("a.jsonl", CHAT), Data(header="no"), answers)
+    with pytest.raises(ConfigError, match=r"data.sheet has no effect.*no workbook"):
+        prepare(reviews_csv, Data(sheet="Data"), answers)
 
 
 def test_a_test_file_with_an_unknown_label(write, reviews_csv: Path, answers) -> None:

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tuneproof.errors import DataError
 from tuneproof.prepare.read import read
 
 
@@ -22,13 +21,13 @@ def test_the_separator_is_sniffed(write, separator: str) -> None:
 def test_every_record_knows_the_line_where_it_starts(write) -> None:
     table = read(write("a.csv", 'text,label\n"one\ntwo\r\nthree",x\n\nlast,y\n'))
     assert list(table.lines) == [2, 6]
-    assert table.columns["text"] == ["one\ntwo\r\nthree", "last"]
+    assert list(table.columns["text"]) == ["one\ntwo\r\nthree", "last"]
 
 
 def test_windows_line_ends_and_a_byte_order_mark(write) -> None:
     table = read(write("a.csv", b"\xef\xbb\xbftext,label\r\ngood,x\r\nbad,y\r\n"))
     assert list(table.columns) == ["text", "label"] and list(table.lines) == [2, 3]
-    assert table.columns["label"] == ["x", "y"]
+    assert list(table.columns["label"]) == ["x", "y"]
 
 
 def test_old_mac_line_ends(write) -> None:
@@ -37,7 +36,7 @@ def test_old_mac_line_ends(write) -> None:
 
 def test_cells_stay_as_they_are_and_empty_ones_are_none(write) -> None:
     table = read(write("a.csv", 'text,label\n" spaced ",\nNA,007\n'))
-    assert table.columns["text"] == [" spaced ", "NA"] and table.columns["label"] == [None, "007"]
+    assert list(table.columns["text"]) == [" spaced ", "NA"] and list(table.columns["label"]) == [None, "007"]
 
 
 def test_a_cell_may_be_longer_than_the_csv_module_allows(write) -> None:
@@ -64,7 +63,7 @@ def test_a_json_array_knows_its_lines(write) -> None:
 
 def test_content_decides_where_the_suffix_is_unknown(write) -> None:
     assert read(write("a.dat", '{"a": 1}\n')).columns == {"a": [1]}
-    assert read(write("b.txt", "a\tb\nx\ty\n")).columns == {"a": ["x"], "b": ["y"]}
+    assert list(read(write("b.txt", "a\tb\nx\ty\n")).rows()) == [{"a": "x", "b": "y"}]
 
 
 def test_parquet(tmp_path: Path) -> None:
@@ -72,7 +71,7 @@ def test_parquet(tmp_path: Path) -> None:
 
     pl.DataFrame({"text": ["x", None], "n": [1.5, float("nan")]}).write_parquet(tmp_path / "a.parquet")
     table = read(tmp_path / "a.parquet")
-    assert table.columns == {"text": ["x", None], "n": [1.5, None]} and list(table.lines) == [1, 2]
+    assert list(table.rows()) == [{"text": "x", "n": 1.5}, {"text": None, "n": None}] and list(table.lines) == [1, 2]
 
 
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
@@ -93,29 +92,3 @@ def test_what_the_csv_module_writes_is_read_back_with_the_right_lines(tmp_path: 
     table = read(path)
     assert list(table.lines) == starts
     assert [tuple(cell or "" for cell in row.values()) for row in table.rows()] == rows
-
-
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.data())
-def test_a_damaged_file_is_read_or_refused_in_one_sentence(tmp_path: Path, data) -> None:
-    good = data.draw(
-        st.sampled_from(
-            [
-                b'text,label\n"a, b",x\n"c\nd",y\n',
-                b'{"text": "a", "label": "x"}\n{"text": "\\ud83d\\ude00", "label": [1, {"b": null}]}\n',
-                b'[{"text": "a"},\n {"text": "b"}]',
-            ]
-        )
-    )
-    damaged = bytearray(good)
-    for _ in range(data.draw(st.integers(1, 4))):
-        at = data.draw(st.integers(0, len(damaged)))
-        damaged[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
-    path = tmp_path / data.draw(st.sampled_from(["a.csv", "a.jsonl", "a.json", "a.txt"]))
-    path.write_bytes(bytes(damaged))
-    try:
-        table = read(path)
-    except DataError as error:
-        assert str(path) in error.message and error.hint and "\n" not in error.hint
-    else:
-        assert len(table) >= 1

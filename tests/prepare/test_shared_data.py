@@ -28,8 +28,12 @@ INFERRED = {
     "gsm8k/train.jsonl": (CHAT, "question", "answer", 0),
     "mts_dialog/train.jsonl": (CHAT, "document", "summary", 0),
     "scitldr_a/train.jsonl": (CHAT, "document", "summary", 0),
+    "messy_inputs/sms_spam_cp1252_semicolon.csv": (TEXT, "text", "label", 6),
     "messy_inputs/alpaca_user_oriented.json": (CHAT, "instruction", "output", 0),
     "messy_inputs/sharegpt_vicuna_dummy.json": (CHAT, "conversations", None, 0),
+    "messy_inputs/sharegpt_toolcall.jsonl": (CHAT, "conversations", "tools", 0),
+    "messy_inputs/openai_messages_content_parts.jsonl": (CHAT, "messages", None, 0),
+    "messy_inputs/alpaca_identity_placeholders.json": (CHAT, "instruction", "output", 0),
     "messy_inputs/mts_dialog_validation_raw.csv": (CHAT, "dialogue", "section_text", 0),
 }
 REFUSED = {
@@ -38,13 +42,11 @@ REFUSED = {
     "wnut17/train.jsonl": "token classification",
     "xquad_en/train.jsonl": "extractive question answering",
     "amazon_google_matching/train.csv": '"right_title", "left_title"',
-    "messy_inputs/avengers.csv": "iconv -f cp1252",
-    "messy_inputs/sms_spam_cp1252_semicolon.csv": "iconv -f cp1252",
+    "messy_inputs/avengers.csv": "iconv -f CP1252",
     "messy_inputs/heart_three_hospitals_noheader.data": "not like a header",
-    "messy_inputs/openai_messages_content_parts.jsonl": "content parts 150",
-    "messy_inputs/sharegpt_toolcall.jsonl": "tool calls 120",
-    "messy_inputs/cuad_label_report_dates.xlsx": "Save a spreadsheet as CSV",
-    "messy_inputs/image_folder": "is a folder",
+    "messy_inputs/cuad_label_report_dates.xlsx": "which column is the text",
+    "messy_inputs/cuad_label_report_governing_law.xlsx": "no task fits",
+    "messy_inputs/image_folder": "image classification",
 }
 
 

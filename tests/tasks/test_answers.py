@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from transformers import GenerationConfig
 
 from tuneproof.modalities import ChatEncoder
@@ -16,11 +17,12 @@ ANSWER = TASKS["instruction"].answer
 NOTHING = Schema("instruction", "messages", {"messages": "messages"}, (), None, ())
 
 
-def test_the_penalty_keeps_an_answer_from_running_in_circles(tiny_llama: Path) -> None:
+@pytest.mark.parametrize("how", [Generation(40, 2.0), Generation(40, 1.0, 2)])
+def test_an_answer_is_kept_from_running_in_circles(tiny_llama: Path, how: Generation) -> None:
     model = ANSWER.model(tiny_llama, NOTHING, seed=0).eval()
     encoder = ChatEncoder(tiny_llama, 256)
     rows = [{"messages": [{"role": "user", "content": "one two three"}]}]
-    free, held = (ANSWER.respond(model, encoder, rows, Generation(40, penalty))[0] for penalty in (1.0, 2.0))
+    free, held = (ANSWER.respond(model, encoder, rows, one)[0] for one in (Generation(40), how))
     assert len(set(held.value)) > len(set(free.value)), "an untrained model repeats itself under greedy decoding"
 
 

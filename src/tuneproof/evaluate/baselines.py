@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tuneproof.evaluate import tfidf
 from tuneproof.modalities import Example
 from tuneproof.predict import Predictor, Vectors, embed, predict_examples
 from tuneproof.records import Prediction
@@ -41,6 +42,8 @@ class Baseline:
     title: str
     what: str
     predict: Callable[[Rows], list[Prediction]]
+    untouched: bool = False  # whether it is the pretrained model without tuning, as far as that can do the task
+    save: str = ""  # command that keeps it for use, with RUN for the run; "" where there is none
 
 
 def majority(rows: Rows) -> list[Prediction]:
@@ -54,15 +57,9 @@ def majority(rows: Rows) -> list[Prediction]:
 
 def tfidf_linear(rows: Rows) -> list[Prediction]:
     """A linear support vector machine on words and pairs of words, weighted by TF-IDF: no pretrained model at all."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.svm import LinearSVC
-
-    # Every character run is a word, so that rows of one letter or of another script still have features.
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
-    machine = make_pipeline(words, LinearSVC(random_state=rows.seed))
-    machine.fit(rows.train_texts, [example.label for example in rows.train])
-    said = machine.predict(rows.test_texts)
+    said = tfidf.fit(rows.train_texts, [example.label or 0 for example in rows.train], rows.seed).predict(
+        rows.test_texts
+    )
     return [
         Prediction(
             rows.labels[value], rows.labels[example.label or 0], scores={"correct": float(value == example.label)}
@@ -104,17 +101,25 @@ def _prediction(labels: tuple[str, ...], value: int, truth: int | None, logs: An
     assert truth is not None
     top = np.argsort(-logs)[:20]
     probabilities = {labels[index]: float(np.exp(logs[index])) for index in top}
-    scores = {"nll": -float(logs[truth]), "correct": float(value == truth)}
+    shares = np.exp(logs)
+    brier = 1.0 - 2.0 * float(shares[truth]) + float(shares @ shares)  # sum of (p - y)^2
+    scores = {"nll": -float(logs[truth]), "correct": float(value == truth), "brier": brier}
     return Prediction(labels[value], labels[truth], probabilities[labels[value]], probabilities, scores)
 
 
 BASELINES: dict[str, Baseline] = {
     "majority": Baseline("always the most frequent label", "no model at all", majority),
-    "tfidf-linear": Baseline("TF-IDF words with a linear classifier", "no pretrained model", tfidf_linear),
+    "tfidf-linear": Baseline(
+        "TF-IDF words with a linear classifier",
+        "no pretrained model",
+        tfidf_linear,
+        save="tuneproof baseline RUN --to FOLDER",
+    ),
     "frozen-linear": Baseline(
         "linear head on the untouched model",
         "logistic regression on the pretrained model's sentence vectors",
         frozen_linear,
+        untouched=True,
     ),
-    "untuned": Baseline("the untuned model", "the pretrained model as it came", untuned),
+    "untuned": Baseline("the untuned model", "the pretrained model as it came", untuned, untouched=True),
 }

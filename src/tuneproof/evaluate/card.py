@@ -16,6 +16,16 @@ from tuneproof.tasks import Answer, task
 
 def usage(run: Run, config: Config, answer: Answer, labels: int, base: str) -> str:
     """Python that opens ``model/`` with transformers (and peft) alone."""
+    return _opening(run, config, answer, labels, base) + _confidence(run)
+
+
+def _confidence(run: Run) -> str:
+    if run.temperature == 1:
+        return ""
+    return f"# probabilities as in the report: softmax(logits / {run.temperature:.6g})\n"
+
+
+def _opening(run: Run, config: Config, answer: Answer, labels: int, base: str) -> str:
     folder = str(run.model)
     size = f", num_labels={labels}" if labels else ""
     if not METHODS[config.method.name].wrapped:

@@ -15,12 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from tuneproof.config import Config, describe
 from tuneproof.device import machine
+from tuneproof.evaluate import measure, prompted
+from tuneproof.evaluate.calibrate import expected_error
 from tuneproof.evaluate.card import usage
+from tuneproof.evaluate.fairness import fairness
+from tuneproof.evaluate.forgetting import told
+from tuneproof.evaluate.slices import report_slices
 from tuneproof.records import Prediction, Schema
 from tuneproof.run import Run
 from tuneproof.stats.power import power_line, power_line_mean
-from tuneproof.stats.verdicts import verdict
-from tuneproof.tasks import Answer, metrics, task
+from tuneproof.stats.verdicts import FEWEST, verdict
+from tuneproof.tasks import Answer, kept, metrics, task
 
 if TYPE_CHECKING:
     from tuneproof.evaluate.score import Outcome, System
@@ -28,7 +33,11 @@ if TYPE_CHECKING:
 HELP = {
     "accuracy": "share of rows answered rightly",
     "macro_f1": "F1 (mean of precision and recall) averaged over the labels, so that rare ones count as much",
+    "weighted_f1": "F1 averaged over the labels, each with the weight of its rows",
+    "mcc": "correlation of answer and truth: 1 is perfect, 0 is guessing",
     "nll": "how surprised the model is by the right label, in nats: 0 is certain and right",
+    "brier": "squared error of the probabilities, 0 to 2; lower is better",
+    "ece": "how far the stated confidence lies from the share that was right; lower is better",
     "loss_per_token": "how surprised the model is by each token of the reference answer, in nats; lower is better",
     "perplexity": "exp of the loss: among how many equally likely tokens it hesitates",
     "next_token_accuracy": "share of the reference answer's tokens that the model puts first",
@@ -41,9 +50,14 @@ def build_report(run: Run, config: Config, schema: Schema, outcome: Outcome, ans
     tokens = run.read_json("data/tokens.json")
     scores = _scores(outcome, answer)
     said, word = headline(outcome, answer, plan["model"]["name"])
+    if outcome.prompted is not None and (more := prompted.headline(outcome.prompted)):
+        said = f"{said} {more}"
+    if outcome.about.get("leaked"):
+        said = f"NOT FAIR, {outcome.about['leaked']:,} of these rows were trained on. {said}"
     return {
         "headline": said,
         "verdict": word,
+        "evaluation": dict(outcome.about),
         "run": {
             "id": run.id,
             "created": asked["created"],
@@ -68,17 +82,23 @@ def build_report(run: Run, config: Config, schema: Schema, outcome: Outcome, ans
             "data_id": run.manifest["data_id"],
         },
         "ledger": run.read_json("data/ledger.json"),
+        "doctor": _doctor(run),
         "tokens": tokens["splits"],
-        "training_view": tokens["view"],
+        "training_view": run.read_json("data/report.json")["training_view"],
         "plan": [{"name": name, **setting, "help": describe(name)} for name, setting in plan["settings"].items()],
         "curves": _curves(run, answer, plan["cost"]["steps"]),
         "scores": scores,
         "classes": _classes(outcome.systems[0].predictions) if schema.labels else [],
         "confusions": _confusions(outcome.systems[0].predictions) if schema.labels else [],
         "rows": _rows(outcome, answer),
+        "slices": _slices(outcome, answer),
+        "protected": _protected(outcome, config),
+        "calibration": _calibration(outcome),
+        "forgetting": outcome.forgetting,
+        "prompted": outcome.prompted,
         "answers": list(outcome.answers),
         "cost": _cost(run, outcome, plan),
-        "use": _use(run, schema, plan, config),
+        "use": [*_instead(run, outcome, answer, word), *_use(run, schema, plan, config)],
         "limits": _limits(outcome, ledger.used["test"]),
     }
 
@@ -105,7 +125,9 @@ def headline(outcome: Outcome, answer: Answer, model: str) -> tuple[str, str]:
         "worse": f"that is worse, by {gap}: not worth deploying.",
         "inconclusive": f"a difference of {gap} that this test set cannot tell from chance: not worth deploying yet.",
     }[word]
-    return f"{said}: {end}", word
+    if word == "better" or tuned.scores.n < FEWEST:
+        return f"{said}: {end}", word
+    return f"{said}: {end} Use {best.name}.", word
 
 
 def strongest(baselines: Sequence[System], answer: Answer) -> System:
@@ -161,8 +183,7 @@ def _system(system: System) -> dict[str, Any]:
         "interval": [system.interval.low, system.interval.high],
     }
     if system.difference is not None:
-        d = system.difference
-        found["difference"] = {"value": d.value, "low": d.low, "high": d.high, "p": d.p, "n": d.n, "method": d.method}
+        found["difference"] = measure.as_json(system.difference)
     return found
 
 
@@ -205,8 +226,6 @@ def _confusions(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
 
 def _rows(outcome: Outcome, answer: Answer, count: int = 10) -> dict[str, list[dict[str, Any]]]:
     """The rows with the smallest and the largest loss."""
-    from tuneproof.evaluate.score import items
-
     tuned, last = outcome.systems[0], outcome.systems[-1]
     losses = [p.scores["nll"] / p.scores.get("tokens", 1.0) for p in tuned.predictions]
     order = sorted(range(len(losses)), key=lambda index: losses[index])
@@ -222,7 +241,7 @@ def _rows(outcome: Outcome, answer: Answer, count: int = 10) -> dict[str, list[d
             "truth": truth,
         }
         if p.value is None:  # nothing was generated: the reference answer was scored
-            return {**found, "base_loss": items(last.predictions)[index]}
+            return {**found, "base_loss": measure.items(last.predictions)[index]}
         return {**found, "predicted": p.value, "confidence": p.confidence}
 
     worst = [index for index in reversed(order) if index not in order[:count]][:count]
@@ -263,9 +282,65 @@ def _use(run: Run, schema: Schema, plan: Mapping[str, Any], config: Config) -> l
 def _limits(outcome: Outcome, test_rows: int) -> list[str]:
     scored = len(outcome.table)
     limits = ["Training noise was not measured: this is one seed."]
+    limits += told(outcome.forgetting) if outcome.forgetting is not None else []
     if scored < test_rows:
         limits.append(
             f"{scored:,} of {test_rows:,} test rows were scored, chosen by hash, to keep within the time given."
         )
-    limits.append("Forgetting of what the model knew before is not measured yet.")
+    if outcome.about.get("uses"):
+        limits.append(f"{outcome.about['uses'][:1].upper()}{outcome.about['uses'][1:]}.")
+    if outcome.about.get("leaked"):
+        limits.append(f"{outcome.about['leaked']:,} of these rows were trained on: the scores are too good.")
     return limits
+
+
+def _doctor(run: Run, most: int = 5) -> list[dict[str, Any]]:
+    """What each check of the data found, with ``most`` findings each; all of them are on the data page."""
+    checks = run.read_json("data/report.json")["checks"]
+    return [{**check, "findings": check["findings"][:most]} for check in checks]
+
+
+def _slices(outcome: Outcome, answer: Answer) -> dict[str, Any]:
+    """Every part of the rows, the tuned model there, and its difference to the strongest baseline."""
+    best = strongest(outcome.systems[1:], answer)
+    found = report_slices(
+        outcome.slices,
+        outcome.systems[0].predictions,
+        best.predictions,
+        outcome.table.columns.get("group"),
+        answer.higher_is_better,
+    )
+    return {"baseline": best.name, **found}
+
+
+def _protected(outcome: Outcome, config: Config) -> dict[str, Any] | None:
+    """Rates by the groups of the protected column, where one was declared."""
+    column = config.evaluate.protected
+    if column is None:
+        return None
+    groups = outcome.table.columns[kept.PREFIX + column]
+    favourable, seed = config.evaluate.favourable, config.train.seed
+    return {"column": column, **fairness(groups, outcome.systems[0].predictions, favourable, seed)}
+
+
+def _calibration(outcome: Outcome) -> dict[str, Any] | None:
+    """The temperature as it was fitted, and the confidences on the test rows with it and without."""
+    tuned = outcome.systems[0]
+    if outcome.calibration is None or tuned.calibration is None:
+        return None
+    changed = any("raw_confidence" in p.scores for p in tuned.predictions)
+    return {
+        "temperature": outcome.calibration,
+        "test": tuned.calibration,
+        "before": expected_error(tuned.predictions, raw=True) if changed else None,
+        "nll_before": sum(p.scores["raw_nll"] for p in tuned.predictions) / len(tuned.predictions) if changed else None,
+    }
+
+
+def _instead(run: Run, outcome: Outcome, answer: Answer, word: str) -> list[dict[str, str]]:
+    """The command that keeps the baseline, where tuning did not beat it and it can be kept."""
+    best = strongest(outcome.systems[1:], answer)
+    if word == "better" or not best.save:
+        return []
+    code = best.save.replace("RUN", shlex.quote(str(run.path))).replace("FOLDER", "tfidf")
+    return [{"title": f"Instead of the tuned model: {best.name}", "code": code}]

@@ -1,4 +1,4 @@
-"""Scores on the untouched test rows: per-item records first, aggregates and paired differences from those.
+"""Scores on test rows that nobody trained on: per-item records first, aggregates and paired differences from those.
 
 evaluate(run, Subject(...), say)       # eval/test/predictions.jsonl, report.json, report.html
 """
@@ -14,20 +14,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tuneproof.config import Config
+from tuneproof.evaluate import measure, uses
 from tuneproof.evaluate.baselines import BASELINES, Rows
+from tuneproof.evaluate.calibrate import calibrate, expected_error
 from tuneproof.evaluate.card import write_card
+from tuneproof.evaluate.forgetting import WRITER, forgetting
+from tuneproof.evaluate.leaks import question_key
 from tuneproof.evaluate.page import render
+from tuneproof.evaluate.prompted import Asking, chat_model, prompted
 from tuneproof.evaluate.report import build_report
+from tuneproof.evaluate.retain import COUNT, SOURCE, Document, by_subject, documents
+from tuneproof.evaluate.slices import slice_names
 from tuneproof.memory import peak
 from tuneproof.modalities import Example
 from tuneproof.predict import Predictor, predict_examples
-from tuneproof.records import Prediction, Schema, Scores, Table
+from tuneproof.records import ModelFacts, Prediction, Schema, Scores, Table
 from tuneproof.run import Run, write_atomically
-from tuneproof.stats.interval import Interval, mean_interval, wilson
-from tuneproof.stats.paired import Difference, difference
+from tuneproof.stats.interval import Interval
+from tuneproof.stats.paired import Difference
 from tuneproof.tasks import Answer
 
 Say = Callable[[str], None]
@@ -42,6 +47,12 @@ class Subject:
     train: Table
     test: Table
     examples: Mapping[str, Sequence[Example]]  # "train" and "test", in the order of their tables
+    calibration: Sequence[Example] = ()  # validation rows that training has not seen
+    retain: Sequence[Document] = ()  # the user's own texts that should not be forgotten
+    validation: Table | None = None  # rows on which the wording of a prompt is chosen
+    opponent: ModelFacts | None = None  # a chat model that is asked the same questions
+    id: str = "test"  # of the evaluation: its folder under eval/
+    leaked: int = 0  # test rows that were trained on, and are scored because somebody allowed it
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,8 @@ class System:
     scores: Scores
     interval: Interval
     difference: Difference | None = None  # tuned minus this one, oriented as measured
+    save: str = ""  # command that keeps it for use, where there is one
+    calibration: Mapping[str, Any] | None = None  # calibration error with interval, where there are confidences
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +79,11 @@ class Outcome:
     answers: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     seconds: float = 0.0
     peak_bytes: int = 0
+    slices: Mapping[str, Sequence[str]] = field(default_factory=dict)  # way to divide the rows -> part of each row
+    calibration: Mapping[str, Any] | None = None  # the temperature, as it was fitted
+    forgetting: Mapping[str, Any] | None = None
+    prompted: Mapping[str, Any] | None = None  # what a chat model does that is only asked
+    about: Mapping[str, Any] = field(default_factory=dict)  # which rows, read how, used how often
 
 
 def evaluate(run: Run, subject: Subject, say: Say) -> dict[str, Any]:
@@ -74,33 +92,33 @@ def evaluate(run: Run, subject: Subject, say: Say) -> dict[str, Any]:
     chosen = scored_rows(subject.test, subject.config.evaluate.test_rows)
     table = subject.test.take(chosen)
     test = [subject.examples["test"][index] for index in chosen]
-    tuned = Predictor.open(run)
+    tuned = calibrate(run, Predictor.open(run), subject.calibration, say)
     say(f"Scoring the tuned model on {len(test):,} test rows.")
     predictions = predict_examples(tuned.model, tuned.answer, tuned.encoder, test, subject.config.evaluate.precision)
     replies = _replies(tuned, table)
     base = Predictor.open(run, base=True)
-    rows = Rows(
-        base=base,
-        train=subject.examples["train"],
-        test=test,
-        train_texts=[tuned.answer.texts(row)[0] for row in subject.train.rows()],
-        test_texts=[tuned.answer.texts(row)[0] for row in table.rows()],
-        labels=subject.schema.labels,
-        seed=subject.config.train.seed,
-    )
-    systems = [_system("the tuned model", "", "tuned", predictions, tuned, None, table)]
-    for name in tuned.answer.baselines:
-        baseline = BASELINES[name]
-        say(f"Baseline: {baseline.title}.")
-        found = baseline.predict(rows)
-        systems.append(_system(baseline.title, baseline.what, "baseline", found, tuned, predictions, table))
+    texts = [tuned.answer.texts(row)[0] for row in table.rows()]
+    systems = _systems(predictions, tuned, _rows(base, subject, test, texts), table, say)
     answers = _side_by_side(table, tuned.answer, replies, _replies(base, table))
-    folder = run.evaluation("test")
-    _write_predictions(folder, table, systems)
-    outcome = Outcome(systems, table, answers, time.monotonic() - began, peak())
+    parts = slice_names(table, predictions, texts, bool(subject.schema.labels))
+    folder = run.evaluation(subject.id)
+    _write_predictions(folder, table, systems, parts)
+    outcome = Outcome(
+        systems,
+        table,
+        answers,
+        slices=parts,
+        calibration=run.calibration,
+        prompted=_prompted(subject, table, predictions, tuned.answer, say),
+        forgetting=_forgetting(run, subject, tuned, base, test, say),
+        about=_about(run, subject, tuned, len(table)),
+        seconds=time.monotonic() - began,
+        peak_bytes=peak(),
+    )
     report = build_report(run, subject.config, subject.schema, outcome, tuned.answer)
-    run.write_json("eval/test/report.json", report)
-    write_card(run, report)
+    run.write_json(f"eval/{subject.id}/report.json", report)
+    if subject.id == "test":
+        write_card(run, report)
     write_atomically(folder / "report.html", render(report).encode("utf-8"))
     return report
 
@@ -115,63 +133,95 @@ def scored_rows(test: Table, limit: int | None) -> list[int]:
     return sorted(ranked[:limit])
 
 
+def _rows(base: Predictor, subject: Subject, test: Sequence[Example], texts: Sequence[str]) -> Rows:
+    return Rows(
+        base=base,
+        train=subject.examples["train"],
+        test=test,
+        train_texts=[base.answer.texts(row)[0] for row in subject.train.rows()],
+        test_texts=texts,
+        labels=subject.schema.labels,
+        seed=subject.config.train.seed,
+    )
+
+
+def _systems(predictions: Sequence[Prediction], tuned: Predictor, rows: Rows, table: Table, say: Say) -> list[System]:
+    """The tuned model, then every baseline of the task, paired with it."""
+    group, seed = table.columns.get("group"), tuned.config.train.seed
+    found = [_system("the tuned model", "", "tuned", predictions, tuned.answer, group)]
+    for name in tuned.answer.baselines:
+        row = BASELINES[name]
+        say(f"Baseline: {row.title}.")
+        said = row.predict(rows)
+        gap = measure.paired(measure.items(said), measure.items(predictions), measure.units(said), group, seed)
+        system = _system(row.title, row.what, "baseline", said, tuned.answer, group)
+        found.append(dataclasses.replace(system, difference=gap, save=row.save))
+    return found
+
+
 def _system(
     name: str,
     what: str,
     kind: str,
     predictions: Sequence[Prediction],
-    tuned: Predictor,
-    against: Sequence[Prediction] | None,
-    table: Table,
+    answer: Answer,
+    group: Sequence[Any] | None,
 ) -> System:
-    own = items(predictions)
-    group = table.columns.get("group")
-    return System(
-        name,
-        what,
-        kind,
-        predictions,
-        tuned.answer.score(predictions),
-        _interval(own, units(predictions), group),
-        paired(own, items(against), units(predictions), group, tuned.config.train.seed)
-        if against is not None
-        else None,
-    )
+    scores, calibration = answer.score(predictions), expected_error(predictions)
+    if "nll" in scores.values:
+        ece = calibration["ece"] if calibration is not None else None
+        scores = dataclasses.replace(scores, values={**scores.values, "ece": ece})
+    interval = measure.interval(measure.items(predictions), measure.units(predictions), group)
+    return System(name, what, kind, predictions, scores, interval, calibration=calibration)
 
 
-def items(predictions: Sequence[Prediction]) -> list[float]:
-    """The per-item score that differences are made of: rightness, or loss per answer token."""
-    return [p.scores["correct"] if "correct" in p.scores else p.scores["nll"] / p.scores["tokens"] for p in predictions]
+def _prompted(
+    subject: Subject, table: Table, predictions: Sequence[Prediction], answer: Answer, say: Say
+) -> dict[str, Any] | None:
+    """A chat model asked the same questions, where somebody named one."""
+    if subject.opponent is None or subject.validation is None:
+        return None
+    rows = {name: [answer.texts(row) for row in each.rows()] for name, each in _sides(subject, table)}
+    asking = Asking(subject.schema.labels, rows["train"], rows["validation"], rows["test"], table.columns["id"])
+    return prompted(chat_model(subject.opponent, subject.config.train.seed), asking, predictions, say)
 
 
-def units(predictions: Sequence[Prediction]) -> list[int]:
-    """How much each item weighs in the score of the whole: its answer tokens, or 1."""
-    return [int(p.scores.get("tokens", 1)) for p in predictions]
+def _sides(subject: Subject, test: Table) -> list[tuple[str, Table]]:
+    assert subject.validation is not None
+    return [("train", subject.train), ("validation", subject.validation), ("test", test)]
 
 
-def paired(
-    a: Sequence[float], b: Sequence[float], weight: Sequence[int], group: Sequence[Any] | None, seed: int
-) -> Difference:
-    """B - A of the score of the whole: a mean over units whose rows (or groups) are the clusters."""
-    if max(weight) == 1:
-        return difference(a, b, group, seed=seed)
-    wide = difference(np.repeat(a, weight), np.repeat(b, weight), _owners(weight, group), seed=seed)
-    return dataclasses.replace(wide, n=len(a))  # rows decide whether there are enough, not tokens
+def _forgetting(
+    run: Run, subject: Subject, tuned: Predictor, base: Predictor, test: Sequence[Example], say: Say
+) -> dict[str, Any]:
+    """Measured once per run, as it is about the model and not about the test rows; the models are used up by it."""
+    kept = "eval/forgetting.json"
+    if (run.path / kept).is_file():
+        found: dict[str, Any] = run.read_json(kept)
+        return found
+    asked = subject.config.evaluate.retain_documents
+    count = COUNT if asked is None else asked
+    about = run.plan["model"]
+    general = documents(count) if about["kind"] == WRITER else by_subject(count)
+    say(f"Measuring on {len(general) + len(subject.retain):,} documents what the model forgot.")
+    sets = [(SOURCE, general), *([("your own texts", subject.retain)] if subject.retain else [])]
+    found = forgetting(tuned, base, about, sets, test)
+    run.write_json(kept, found)
+    return found
 
 
-def _interval(values: Sequence[float], weight: Sequence[int], group: Sequence[Any] | None) -> Interval:
-    if max(weight) > 1:
-        wide = mean_interval(np.repeat(values, weight), _owners(weight, group))
-        return dataclasses.replace(wide, n=len(values))
-    if group is None and set(values) <= {0.0, 1.0}:
-        return wilson(int(sum(values)), len(values))
-    return mean_interval(values, group)
-
-
-def _owners(weight: Sequence[int], group: Sequence[Any] | None) -> list[Any]:
-    """For each unit the row, or the group, that it belongs to."""
-    names = group if group is not None else range(len(weight))
-    return [name for name, count in zip(names, weight, strict=True) for _ in range(count)]
+def _about(run: Run, subject: Subject, tuned: Predictor, scored: int) -> dict[str, Any]:
+    """What a comparison and a reader need to know of this evaluation beside its figures."""
+    template = tuned.answer.template(tuned.encoder)
+    return {
+        "id": subject.id,
+        "file": subject.test.source,
+        "rows": len(subject.test),
+        "scored": scored,
+        "leaked": subject.leaked,
+        "template": hashlib.sha256(template.encode()).hexdigest() if template else "",
+        "uses": uses.record([run], subject.id, "evaluate"),
+    }
 
 
 def _replies(predictor: Predictor, table: Table) -> list[Prediction]:
@@ -200,14 +250,19 @@ def _side_by_side(
     ]
 
 
-def _write_predictions(folder: Path, table: Table, systems: Sequence[System]) -> None:
+def _write_predictions(
+    folder: Path, table: Table, systems: Sequence[System], parts: Mapping[str, Sequence[str]]
+) -> None:
     """One line per test row: what was asked for, what the tuned model said, and every baseline's word on it."""
     lines = []
     for index, p in enumerate(systems[0].predictions):
         line = {
             "id": table.columns["id"][index],
             "line": table.lines[index],
+            "file": table.file(index),
             "group": table.columns["group"][index] if "group" in table.columns else table.columns["id"][index],
+            "question": question_key(table.row(index)),
+            "slices": {name: values[index] for name, values in parts.items()},
             "y": p.truth,
             "pred": p.value,
             "p": [[label, round(share, 6)] for label, share in p.probabilities.items()],

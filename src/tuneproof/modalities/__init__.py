@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tuneproof.modalities.chat import ChatEncoder
-from tuneproof.modalities.encoding import Batch, Encoder, Example
+from tuneproof.modalities.chat import ChatEncoder, NotShown
+from tuneproof.modalities.encoding import Batch, Encoder, Example, Piece
 from tuneproof.modalities.text import TextEncoder
 
 MODALITIES: dict[str, Callable[[Path, int], Encoder]] = {
@@ -20,4 +20,4 @@ MODALITIES: dict[str, Callable[[Path, int], Encoder]] = {
     "chat": ChatEncoder,
 }
 
-__all__ = ["MODALITIES", "Batch", "ChatEncoder", "Encoder", "Example", "TextEncoder"]
+__all__ = ["MODALITIES", "Batch", "ChatEncoder", "Encoder", "Example", "NotShown", "Piece", "TextEncoder"]

@@ -9,6 +9,7 @@ by piece, cut where an answer begins and ends, so the ids of a prompt in trainin
 generation whatever the answer starts with. ``check`` proves the mask on a row, or refuses.
 
 What people write gives no orders: "<|im_end|>" inside a message is read as those ten letters, never as the token.
+Tools, calls and results have to stand in what the template writes, or the row is refused (``NotShown``).
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from typing import Any
 from jinja2.exceptions import TemplateError
 
 from tuneproof.errors import CheckError
-from tuneproof.modalities.encoding import Batch, Example, collate, load_tokenizer, shortened
+from tuneproof.modalities.encoding import Batch, Example, Piece, collate, load_tokenizer, shortened
+from tuneproof.modalities.tools import names, uses_tools, writes
 
 Message = Mapping[str, Any]
+Tools = Sequence[Mapping[str, Any]]
 
 # For base models that come without a template: words that any tokenizer knows, closed by its end-of-text token.
 PLAIN_TEMPLATE = (
@@ -41,6 +44,10 @@ GUARD = "\U000f0000"
 GUARDED = re.compile(GUARD + "(.)", re.DOTALL)
 
 
+class NotShown(CheckError):
+    """A row has tools, calls or results that the chat template does not write, or not in a way that can be proved."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rendered:
     """A dialogue as text pieces and as ids; ``loss[i]`` says that ``ids[i]`` is learnt."""
@@ -48,6 +55,20 @@ class Rendered:
     pieces: tuple[tuple[str, bool], ...]
     ids: list[int]
     loss: list[bool]
+    counts: tuple[int, ...]  # ids of each piece; one more stands before them where the tokenizer adds BOS
+    neutralised: int  # special tokens' texts in the messages, read as letters
+
+
+@dataclass(frozen=True, slots=True)
+class _Dialogue:
+    """Messages and tools with people's text guarded."""
+
+    messages: Sequence[Message]
+    tools: Tools | None
+    learnt: Sequence[bool]  # of each message
+
+    def first(self, count: int) -> _Dialogue:
+        return _Dialogue(self.messages[:count], self.tools, self.learnt[:count])
 
 
 class ChatEncoder:
@@ -71,15 +92,17 @@ class ChatEncoder:
 
     # -- messages to text
 
-    def render(self, messages: Sequence[Message]) -> Rendered:
-        """The whole dialogue, however long."""
-        return self._encode(self._pieces(self._safe(messages)))
+    def render(self, messages: Sequence[Message], tools: Tools | None = None) -> Rendered:
+        """The whole dialogue, however long. An assistant's message of weight 0 is read and carries no loss."""
+        dialogue = self._dialogue(messages, tools)
+        return self._encode(self._pieces(dialogue))
 
-    def prompt(self, messages: Sequence[Message]) -> Rendered:
-        """Everything up to where the assistant's next answer begins."""
-        messages = self._safe(messages)
-        full = self._template(messages, opened=True)
-        done = self._pieces(messages)
+    def prompt(self, messages: Sequence[Message], tools: Tools | None = None) -> Rendered:
+        """Everything up to where the assistant's next answer begins; nothing of it carries loss."""
+        unweighted = [{key: value for key, value in message.items() if key != "weight"} for message in messages]
+        dialogue = self._dialogue(unweighted, tools)
+        full = self._template(dialogue, opened=True)
+        done = self._pieces(dialogue)
         text = "".join(piece for piece, _ in done)
         if not full.startswith(text):
             raise self._unprovable("the opening of an answer changes what was said before it")
@@ -89,36 +112,50 @@ class ChatEncoder:
             done = done[:-1]
         return self._encode((*((piece, False) for piece, _ in done), (rest, False)))
 
-    def _pieces(self, messages: Sequence[Message]) -> tuple[tuple[str, bool], ...]:
-        """Alternating text without and with loss; each assistant turn is one piece with loss."""
-        full = self._template(messages)
+    def _pieces(self, dialogue: _Dialogue) -> tuple[tuple[str, bool], ...]:
+        """Text between the answers, and answers; each assistant turn is one piece, learnt unless its weight is 0."""
+        full = self._template(dialogue)
         pieces: list[tuple[str, bool]] = []
         at = 0
-        for index, message in enumerate(messages):
+        for index, message in enumerate(dialogue.messages):
+            if message["role"] == "tool" and not writes(full, message["content"]):
+                raise self._unprovable("the result of a tool is not in the rendered dialogue")
             if message["role"] != "assistant":
                 continue
-            start = len(self._prefix(full, messages[:index], opened=True)) if index else self._opening(full, message)
-            end = start + self._answer_length(full[start : len(self._prefix(full, messages[: index + 1]))], message)
-            pieces += [(full[at:start], False), (full[start:end], True)]
+            before, with_it = dialogue.first(index), dialogue.first(index + 1)
+            start = len(self._prefix(full, before, opened=True)) if index else self._opening(full, dialogue)
+            end = start + self._answer_length(full[start : len(self._prefix(full, with_it))], message)
+            if index == 1 and self._holds_other(full[start:end], message, dialogue.messages[0]):
+                raise self._unprovable("the system prompt is rendered within the assistant's first turn")
+            pieces += [(full[at:start], False), (full[start:end], dialogue.learnt[index])]
             at = end
+        if not writes(full, names(dialogue.tools or ())):
+            raise self._unprovable("the tools are not in the rendered dialogue")
         return tuple(piece for piece in (*pieces, (full[at:], False)) if piece[0])
 
-    def _opening(self, full: str, message: Message) -> int:
+    def _opening(self, full: str, dialogue: _Dialogue) -> int:
         """Where the text of a dialogue's very first turn begins, when that turn is the assistant's: many templates
         open with a system prompt of their own, which rendering nothing does not show. What two different first
         turns render alike comes before the text."""
-        said = str(message["content"]).lstrip()
-        other = self._template([{"role": "assistant", "content": "b" if said.startswith("a") else "a"}])
+        said = str(dialogue.messages[0]["content"]).lstrip()
+        turn = {"role": "assistant", "content": "b" if said.startswith("a") else "a"}
+        other = self._template(_Dialogue([turn], dialogue.tools, [True]))
         alike = next((at for at, (x, y) in enumerate(zip(full, other, strict=False)) if x != y), len(full))
         if not full[alike:].lstrip().startswith(said[:20]):
             raise self._unprovable("a dialogue that begins with the assistant does not render as given")
         return alike
 
-    def _prefix(self, full: str, messages: Sequence[Message], *, opened: bool = False) -> str:
-        prefix = self._template(messages, opened=opened)
+    def _holds_other(self, turn: str, message: Message, before: Message) -> bool:
+        """Whether a system prompt was put into the turn that follows it, and that turn is the assistant's."""
+        said, system = str(message["content"]).strip(), str(before["content"]).strip()
+        lead = turn.rpartition(said)[0] if said else turn
+        return before["role"] == "system" and bool(system) and system in lead
+
+    def _prefix(self, full: str, dialogue: _Dialogue, *, opened: bool = False) -> str:
+        prefix = self._template(dialogue, opened=opened)
         if not full.startswith(prefix):
             raise self._unprovable(
-                f"the first {len(messages)} messages render differently alone and within the dialogue"
+                f"the first {len(dialogue.messages)} messages render differently alone and within the dialogue"
             )
         return prefix
 
@@ -134,14 +171,18 @@ class ChatEncoder:
             )
         if str(message["content"]).strip() not in turn:
             raise self._unprovable("the assistant's text is not in the rendered turn as it was given")
+        if not writes(turn, [call["function"] for call in message.get("tool_calls", ())]):
+            raise self._unprovable("the assistant's tool calls are not in the rendered turn")
         return body
 
     def _end_tokens(self) -> list[str]:
         return [str(self.tokenizer.convert_ids_to_tokens(id)) for id in self._special]
 
-    def _template(self, messages: Sequence[Message], *, opened: bool = False) -> str:
+    def _template(self, dialogue: _Dialogue, *, opened: bool = False) -> str:
         try:  # transformers renders in jinja2's immutable sandbox
-            text = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=opened)
+            text = self.tokenizer.apply_chat_template(
+                list(dialogue.messages), tools=dialogue.tools, tokenize=False, add_generation_prompt=opened
+            )
         except (TemplateError, TypeError, ValueError, KeyError, IndexError) as error:
             raise CheckError(f"The model's chat template cannot render a dialogue: {error}.") from error
         return str(text)
@@ -154,16 +195,21 @@ class ChatEncoder:
 
     # -- text of people, kept apart from the template's orders
 
-    def _safe(self, messages: Sequence[Message]) -> list[Message]:
-        """The messages with every special token's text in them guarded."""
+    def _dialogue(self, messages: Sequence[Message], tools: Tools | None) -> _Dialogue:
+        """What is rendered: every special token's text in messages and tools guarded, weights apart."""
+        learnt = [message["role"] == "assistant" and message.get("weight", 1) != 0 for message in messages]
+        plain = [{key: value for key, value in message.items() if key != "weight"} for message in messages]
+        return _Dialogue(self._safe(plain), self._safe(tools) if tools else None, learnt)
 
-        def guard(match: re.Match[str]) -> str:
-            return GUARD + chr(ord(GUARD) + 1 + self._guarded.index(match[0]))
-
-        return [
-            {key: self._guard.sub(guard, value) if isinstance(value, str) else value for key, value in message.items()}
-            for message in messages
-        ]
+    def _safe(self, value: Any) -> Any:
+        """``value`` with every special token's text in its strings guarded."""
+        if isinstance(value, str):
+            return self._guard.sub(lambda found: GUARD + chr(ord(GUARD) + 1 + self._guarded.index(found[0])), value)
+        if isinstance(value, Mapping):
+            return {self._safe(key): self._safe(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._safe(item) for item in value]
+        return value
 
     def _meant(self, code: str) -> str:
         return self._guarded[ord(code) - ord(GUARD) - 1]
@@ -171,16 +217,14 @@ class ChatEncoder:
     # -- text to ids
 
     def _encode(self, pieces: tuple[tuple[str, bool], ...]) -> Rendered:
-        ids: list[int] = []
-        loss: list[bool] = []
-        for text, learnt in pieces:
-            new = self._ids(text)
-            ids += new
-            loss += [learnt] * len(new)
+        spans = [self._ids(text) for text, _ in pieces]
+        ids = [id for span in spans for id in span]
+        loss = [learnt for (_, learnt), span in zip(pieces, spans, strict=True) for _ in span]
         if self._adds_bos and (not ids or ids[0] != self.bos):
             ids, loss = [self.bos, *ids], [False, *loss]
         shown = tuple((GUARDED.sub(lambda match: self._meant(match[1]), text), learnt) for text, learnt in pieces)
-        return Rendered(shown, ids, loss)
+        orders = sum(self._meant(code) != GUARD for text, _ in pieces for code in GUARDED.findall(text))
+        return Rendered(shown, ids, loss, tuple(map(len, spans)), orders)
 
     def _ids(self, text: str) -> list[int]:
         """Ids of a rendered text: what is guarded in it as letters, the rest as the template means it."""
@@ -201,17 +245,38 @@ class ChatEncoder:
             )
         return list(ids)
 
-    def example(self, messages: Sequence[Message]) -> Example:
-        """The dialogue as a training example, checked."""
-        rendered = self.render(messages)
-        self.check(rendered)
-        return Example(rendered.ids, loss=rendered.loss)
+    # -- rows, proved
+
+    def example(self, messages: Sequence[Message], tools: Tools | None = None) -> Example:
+        """The dialogue as a training example, checked; NotShown where tools are in it and it cannot be proved."""
+        try:
+            rendered = self.render(messages, tools)
+            self.check(rendered)
+        except CheckError as error:
+            if not uses_tools(messages, tools):
+                raise
+            raise NotShown(f"The model's chat template does not show the tools of a row: {error.message}") from error
+        return Example(rendered.ids, loss=rendered.loss, neutralised=rendered.neutralised)
+
+    def view(self, messages: Sequence[Message], tools: Tools | None = None) -> list[Piece]:
+        """The whole dialogue as a person reads it, each piece with its ids; BOS is one of its own where it is added."""
+        rendered = self.render(messages, tools)
+        at = len(rendered.ids) - sum(rendered.counts)
+        found = [Piece(str(self.tokenizer.bos_token), False, rendered.ids[:at])] if at else []
+        for (text, learnt), count in zip(rendered.pieces, rendered.counts, strict=True):
+            found.append(Piece(text, learnt, rendered.ids[at : at + count]))
+            at += count
+        return found
 
     def check(self, rendered: Rendered) -> None:
-        """Prove one row: a mask that is not empty, each answer closed by a learnt end of turn, at most one BOS."""
-        answers = [text for text, learnt in rendered.pieces if learnt]
+        """Prove one row: its ids spell its pieces, the learnt ones what is to be learnt; the mask is not empty, each
+        answer is closed by a learnt end of turn, and there is at most one BOS."""
+        self._check_mask(rendered)
         if not any(rendered.loss):
             raise CheckError("A row has no token that carries loss.", "Every row needs an answer of the assistant.")
+        if rendered.loss[0]:
+            raise CheckError("A row begins with a token to learn, and nothing comes before it to predict it from.")
+        answers = [text for text, learnt in rendered.pieces if learnt]
         closed = sum(
             1
             for i, (id, learnt) in enumerate(zip(rendered.ids, rendered.loss, strict=True))
@@ -223,6 +288,29 @@ class ChatEncoder:
             raise CheckError("A row does not begin with the begin-of-sequence token.")
         if self.bos is not None and rendered.ids[:2] == [self.bos, self.bos]:
             raise CheckError("A row begins with two begin-of-sequence tokens.", "The template already writes one.")
+
+    def _check_mask(self, rendered: Rendered) -> None:
+        """The ids of each piece, read back, are its text, and all of them are learnt or none."""
+        at = len(rendered.ids) - sum(rendered.counts)
+        if any(rendered.loss[:at]) or len(rendered.loss) != len(rendered.ids):
+            raise CheckError("The mask of a row is not as long as its ids, or begins with a token that nobody said.")
+        for (text, learnt), count in zip(rendered.pieces, rendered.counts, strict=True):
+            ids, loss = rendered.ids[at : at + count], rendered.loss[at : at + count]
+            at += count
+            if any(one != learnt for one in loss):
+                raise CheckError(f"The mask of a row does not fit its text: {text[-40:]!r} is learnt in part only.")
+            if not self._spells(ids, text):
+                raise CheckError(f"The ids of a row do not spell its text: {text[-40:]!r} comes out otherwise.")
+
+    def _spells(self, ids: list[int], text: str) -> bool:
+        """Whether ``ids`` read back as ``text``, white space aside; a tokenizer that alters text alters it alike."""
+        back = self._read_back(ids)
+        if back == "".join(text.split()):
+            return True
+        return back == self._read_back(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+    def _read_back(self, ids: list[int]) -> str:
+        return "".join(self.tokenizer.decode(ids, clean_up_tokenization_spaces=False).split())
 
     @property
     def stops(self) -> list[int]:

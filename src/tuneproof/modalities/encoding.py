@@ -24,6 +24,7 @@ class Example:
     ids: Sequence[int]
     loss: Sequence[bool] | None = None
     label: int | None = None
+    neutralised: int = 0  # special tokens whose text a person wrote, read as letters
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -47,6 +48,21 @@ class Batch:
 
     def __len__(self) -> int:
         return self.ids.shape[0]
+
+    @property
+    def targets(self) -> Tensor:
+        """(B, T) bool: the tokens that a causal model is asked for; never the first, before which nothing comes."""
+        assert self.loss is not None
+        return torch.cat([torch.zeros_like(self.loss[:, :1]), self.loss[:, 1:]], dim=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of a row as a person reads it and as the model does."""
+
+    text: str
+    learnt: bool
+    ids: Sequence[int]
 
 
 class Encoder(Protocol):

@@ -1,29 +1,36 @@
-"""A file becomes a Table: columns as they stand in the file, and for every row the line where it starts.
+"""Files become a Table: columns as they stand in the file, and for every row its file and the line where it starts.
 
-    table = read(Path("reviews.csv"))        # CSV or TSV, JSON array, JSONL, Parquet: told apart by content
-    table.columns["text"][0], table.lines[0]
+    table = read(Path("reviews.csv"))        # CSV or TSV, JSON array, JSONL, Parquet, XLSX: told apart by content
+    table = read([Path("a.csv"), Path("b.csv")])
+    table.columns["text"][0], table.file(0), table.lines[0]
 
-Values are left as they are (text from CSV, JSON types from JSON); a missing value is None. Whatever cannot be read
-as it stands is refused in one sentence that names the file, the line and the remedy: nothing is guessed, repaired
-or skipped here. What the columns mean is decided in ``schema``.
+Values are left as they are (text from CSV, JSON types from JSON); a missing value is None. Columns of text are polars
+Series, others are lists. Whatever cannot be read as it stands is refused in one sentence that names the file, the line
+and the remedy: nothing is repaired or skipped here, and what was decided (an encoding, a sheet) is in ``notes``. What
+the columns mean is decided in ``schema``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from tuneproof.errors import DataError
-from tuneproof.prepare import lines, parquet, separated
+from tuneproof.errors import ConfigError, DataError, nearest
+from tuneproof.prepare import archive, encodings, folder, limits, lines, parquet, separated, sheet
+from tuneproof.prepare.several import joined
 from tuneproof.records import Table
 
-LIMIT = 2 * 2**30  # bytes: what still fits the memory of an ordinary laptop together with the model
-FORMATS = "CSV, TSV, JSONL, JSON (an array of objects) and Parquet"
+FORMATS = "CSV, TSV, JSONL, JSON (an array of objects), Parquet, XLSX and a folder of text files by class"
 
 # First bytes of what is not a text file, and what to do about it.
 MAGIC: tuple[tuple[bytes, str, str], ...] = (
-    (b"PK\x03\x04", "a zip archive (a spreadsheet, or a saved model)", "Save a spreadsheet as CSV; unpack an archive."),
+    (b"PK\x03\x04", "a zip archive and no workbook", "Save a document or spreadsheet as CSV; unpack an archive."),
     (b"PK\x05\x06", "an empty zip archive", "Give the file that should be in it."),
-    (b"\xd0\xcf\x11\xe0", "an old Excel or Word file", "Save it as CSV."),
+    (
+        b"\xd0\xcf\x11\xe0",
+        "an old Excel or Word file, or one with a password",
+        "Save it as XLSX or CSV, without password.",
+    ),
     (b"\x1f\x8b", "compressed with gzip", "Unpack it: gunzip -k FILE"),
     (b"BZh", "compressed with bzip2", "Unpack it: bunzip2 -k FILE"),
     (b"\xfd7zXZ", "compressed with xz", "Unpack it: unxz -k FILE"),
@@ -41,105 +48,97 @@ MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"\xff\xd8\xff", "an image", "Give a table, as CSV or JSONL."),
 )
 
-# Names of encodings as iconv knows them.
-ICONV = {"mac_roman": "MACINTOSH", "latin_1": "ISO-8859-1", "utf_16": "UTF-16", "utf_32": "UTF-32"}
-ENCODINGS = ["cp1252", "latin_1", "cp1250", "cp1251", "mac_roman", "shift_jis", "gb18030", "big5", "euc_kr", "euc_jp"]
+
+def read(
+    paths: Path | Sequence[Path], names: Sequence[str] = (), *, sheet: str | None = None, header: str = "auto"
+) -> Table:
+    """The table in ``paths`` (one file or folder, or several of the same columns); DataError when there is none.
+
+    ``names`` is what the user calls them; ``sheet`` and ``header`` are the options data.sheet and data.header.
+    ConfigError where one of these would have no effect.
+    """
+    several = (paths,) if isinstance(paths, Path) else tuple(paths)
+    called = tuple(names) or tuple(map(str, several))
+    _refuse_twice(several, called)
+    read_so = [_one(path, name, sheet, header) for path, name in zip(several, called, strict=True)]
+    kinds = {kind for kind, _ in read_so}
+    if sheet is not None and "sheet" not in kinds:
+        raise ConfigError(f"data.sheet has no effect: {called[0]} is no workbook.", "Leave it out.")
+    if header != "auto" and not kinds & {"sheet", "separated"}:
+        raise ConfigError(f"data.header has no effect: {called[0]} names its columns itself.", "Leave it out.")
+    return read_so[0][1] if len(read_so) == 1 else joined([table for _, table in read_so])
 
 
-def read(path: Path) -> Table:
-    """The table in ``path``; DataError when there is none to be had."""
-    raw = _bytes(path)
-    source = str(path)
+def _refuse_twice(paths: Sequence[Path], names: Sequence[str]) -> None:
+    if not paths:
+        raise DataError("There is no file to read.", f"Name one: {FORMATS}.")
+    seen: dict[Path, str] = {}
+    for path, name in zip(paths, names, strict=True):
+        before = seen.setdefault(path.resolve(), name)
+        if before is not name or names.count(name) > 1:
+            raise DataError(f"{name} is named twice (first as {before}).", "Name each file once.")
+
+
+def _one(path: Path, name: str, wanted: str | None, header: str) -> tuple[str, Table]:
+    """How the file was read ("separated", "lines", "parquet", "sheet" or "folder"), and its table."""
+    if path.is_dir():
+        return "folder", folder.read(path, name)
+    raw = _bytes(path, name)
     if raw.startswith(b"PAR1"):
-        return parquet.read(raw, source)
+        return "parquet", parquet.read(raw, name)
+    if raw.startswith(b"PK\x03\x04") and _is_workbook(raw, name):
+        return "sheet", sheet.read(raw, name, wanted, header)
     for magic, what, remedy in MAGIC:
         if raw.startswith(magic):
-            raise DataError(f"{source} is {what}; what can be read is {FORMATS}.", remedy.replace("FILE", source))
-    raw = _utf8(raw, source)
+            raise DataError(f"{name} is {what}; what can be read is {FORMATS}.", remedy.replace("FILE", name))
+    raw, note = encodings.utf8(raw, name)
+    if not raw or raw.isspace():
+        raise DataError(f"{name} is empty.", "A header line and at least one row are needed.")
+    kind, table = _text(raw, name, path.suffix.lower(), header)
+    notes = (note, *table.notes) if note else table.notes
+    return kind, Table(table.columns, table.lines, table.source, table.files, notes)
+
+
+def _text(raw: bytes, name: str, suffix: str, header: str) -> tuple[str, Table]:
     start = raw[:4096].lstrip()[:1]
-    suffix = path.suffix.lower()
     if suffix not in (".csv", ".tsv") and start in (b"[", b"{"):
-        return lines.read(raw, source)
+        return "lines", lines.read(raw, name)
     if suffix in (".json", ".jsonl", ".ndjson"):
-        shown = raw[:4096].lstrip()[:20].decode("utf-8", "replace").splitlines()[0]
+        shown = raw[:4096].lstrip()[:20].decode("utf-8", "replace").splitlines()
         raise DataError(
-            f'{source}, line 1: JSON starts with "{{" or "[", this file starts with "{shown}".',
+            f'{name}, line 1: JSON starts with "{{" or "[", this file starts with "{shown[0] if shown else ""}".',
             "Rename it if it is a CSV file.",
         )
-    return separated.read(raw, source, suffix)
+    return "separated", separated.read(raw, name, suffix, header)
 
 
-def _bytes(path: Path) -> bytes:
+def _is_workbook(raw: bytes, name: str) -> bool:
+    return any(member.filename == "xl/workbook.xml" for member in archive.members(raw, name))
+
+
+def _bytes(path: Path, name: str) -> bytes:
     """The file's content, if it is an ordinary file of a size that can be read."""
-    if path.is_dir():
-        raise DataError(f"{path} is a folder; a file is needed ({FORMATS}).", "Name one file in it.")
     if not path.exists():
-        raise DataError(f"There is no file {path}.", _neighbour(path))
+        raise DataError(f"There is no file {name}.", _neighbour(path))
     if not path.is_file():
-        raise DataError(f"{path} is not an ordinary file.", f"Give a file: {FORMATS}.")
+        raise DataError(f"{name} is not an ordinary file.", f"Give a file: {FORMATS}.")
     size = path.stat().st_size
-    if size > LIMIT:
+    if size > limits.FILE:
         raise DataError(
-            f"{path} has {size / 2**30:.1f} GiB; at most {LIMIT / 2**30:.0f} GiB are read.", "Give a part of it."
+            f"{name} has {size / 2**30:.1f} GiB; at most {limits.FILE / 2**30:.0f} GiB are read.", "Give a part of it."
         )
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.", "Check the permissions of the file.") from None
-    if not raw.removeprefix(b"\xef\xbb\xbf").strip():
-        raise DataError(f"{path} is empty.", "A header line and at least one row are needed.")
+        raise DataError(f"{name} cannot be read: {error.strerror}.", "Check the permissions of the file.") from None
+    if not raw:
+        raise DataError(f"{name} is empty.", "A header line and at least one row are needed.")
     return raw
 
 
 def _neighbour(path: Path) -> str:
     """The file beside ``path`` whose name is closest."""
-    from tuneproof.errors import nearest
-
-    folder = path.parent
-    if not folder.is_dir():
-        return f"There is no folder {folder} either."
-    return nearest(path.name, [file.name for file in folder.iterdir() if file.is_file()]) or "Check the path."
-
-
-def _utf8(raw: bytes, source: str) -> bytes:
-    """``raw`` without its byte order mark, if it is UTF-8 without NUL bytes."""
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(f"{source}, line 1: the file is UTF-16, not UTF-8.", _iconv("UTF-16", source))
-    raw = raw.removeprefix(b"\xef\xbb\xbf")
-    nul = raw.find(b"\0")
-    if nul >= 0:
-        raise DataError(
-            f"{source}, line {_line(raw, nul)}: there is a NUL byte (byte {nul:,}); text files have none.",
-            f"Remove them: tr -d '\\000' < {source} > clean{Path(source).suffix}",
-        )
-    try:
-        raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        at = error.start
-        encoding = _guess_encoding(raw, at)
-        raise DataError(
-            f"{source}, line {_line(raw, at)}: byte {at:,} (0x{raw[at]:02x}) is not UTF-8; "
-            f"the file looks like {encoding}.",
-            _iconv(encoding, source),
-        ) from None
-    return raw
-
-
-def _guess_encoding(raw: bytes, at: int) -> str:
-    """The likeliest encoding, judged by a stretch around the first byte that is not UTF-8."""
-    from charset_normalizer import from_bytes
-
-    matches = from_bytes(raw[max(0, at - 2**15) : at + 2**15], cp_isolation=ENCODINGS)
-    best = matches.best()
-    if best is None or any(match.encoding == "cp1252" and match.chaos <= best.chaos for match in matches):
-        return "cp1252"  # by far the commonest, so it wins every tie
-    return ICONV.get(best.encoding, best.encoding)
-
-
-def _iconv(encoding: str, source: str) -> str:
-    path = Path(source)
-    return f"Convert it: iconv -f {encoding} -t utf-8 {source} > {path.with_suffix('.utf8' + path.suffix)}"
-
-
-def _line(raw: bytes, at: int) -> int:
-    return raw.count(b"\n", 0, at) + 1
+    beside = path.parent
+    if not beside.is_dir():
+        return f"There is no folder {beside} either."
+    return nearest(path.name, [file.name for file in beside.iterdir() if file.is_file()]) or "Check the path."

@@ -14,10 +14,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import polars as pl
+
 from tuneproof.config import Data
 from tuneproof.errors import ConfigError, DataError, nearest
-from tuneproof.records import Column, Guess, Row, Schema, Table
+from tuneproof.records import Column, Guess, Schema, Table
 from tuneproof.tasks import layouts
+from tuneproof.tasks.columns import blank, distinct, repeated, strings, stripped
+from tuneproof.tasks.tables import Canonical
 
 VALUES = 1000  # distinct values kept per column
 NEAR = 0.05  # two tasks within this are equally sure
@@ -30,7 +34,7 @@ class Recogniser(Protocol):
 
     def recognise(self, columns: Sequence[Column], asked: Data) -> Guess | None: ...
 
-    def canonical(self, row: Row, schema: Schema) -> dict[str, Any]: ...
+    def canonical_columns(self, table: Table, schema: Schema) -> Canonical: ...
 
     def check(self, table: Table, schema: Schema) -> None: ...
 
@@ -46,7 +50,11 @@ def infer(table: Table, answers: Mapping[str, Recogniser], asked: Data) -> Schem
     try:
         if asked.group is not None:
             layouts.column_named(found, asked.group, "group")
+        if asked.time is not None:
+            layouts.column_named(found, asked.time, "time")
         name, guess = _forced(found, answers, asked) if asked.task else _surest(found, answers, asked)
+        if "label" not in guess.fields:
+            layouts.one_layout(table, found)
     except DataError as error:
         raise DataError(f"{table.source}: {error.message}", error.hint) from None
     by_name = {column.name: column for column in found}
@@ -56,9 +64,11 @@ def infer(table: Table, answers: Mapping[str, Recogniser], asked: Data) -> Schem
     ]
     if asked.group is not None:
         reasons.append(f'column "{asked.group}": its rows stay together, {by_name[asked.group].distinct:,} groups')
+    if asked.time is not None:
+        reasons.append(f'column "{asked.time}": the newest rows are the test, those before them the validation')
     label = guess.fields.get("label")
-    labels = layouts.label_set(table.columns[label]) if label else ()
-    return Schema(name, guess.layout, dict(guess.fields), labels, asked.group, tuple(reasons))
+    labels = layouts.label_set(distinct(table.columns[label])) if label else ()
+    return Schema(name, guess.layout, dict(guess.fields), labels, asked.group, tuple(reasons), asked.time)
 
 
 def _forced(found: Sequence[Column], answers: Mapping[str, Recogniser], asked: Data) -> tuple[str, Guess]:
@@ -126,6 +136,36 @@ def _told(found: Sequence[Column], most: int = 6) -> str:
 
 
 def _column(name: str, values: Sequence[Any]) -> Column:
+    """Facts about one column: at once where it holds nothing but text, else value by value."""
+    column = strings(values)
+    return _mixed_column(name, values) if column is None else _text_column(name, column)
+
+
+def _text_column(name: str, column: pl.Series) -> Column:
+    """What ``_mixed_column`` says of the same values."""
+    missing = blank(column)
+    present = column.filter(~missing) if missing.any() else column
+    number = stripped(present).str.contains(f"^(?:{layouts.NUMBER.pattern})$")
+    numbers = int(number.sum())
+    texts = len(present) - numbers
+    kinds = {kind: rows for kind, rows in (("text", texts), ("number", numbers)) if rows}
+    characters = int(present.filter(~number).str.len_chars().sum())
+    different, common = _commonest(present)
+    return Column(name, len(column), len(column) - len(present), kinds, different, characters / max(1, texts), common)
+
+
+def _commonest(present: pl.Series) -> tuple[int, tuple[str, ...]]:
+    """How many different values there are, and the most frequent of them; of equally frequent ones the earlier."""
+    again = repeated(present)
+    several = pl.DataFrame({"value": present, "at": pl.int_range(len(present), eager=True)}).filter(again)
+    counts = several.group_by("value").agg(pl.len().alias("rows"), pl.col("at").first())
+    first = counts.top_k(VALUES, by=["rows", "at"], reverse=[False, True])
+    once = present.filter(~again)
+    ordered = first.sort(["rows", "at"], descending=[True, False])["value"].to_list()
+    return len(counts) + len(once), (*ordered, *once.head(VALUES - len(ordered)).to_list())
+
+
+def _mixed_column(name: str, values: Sequence[Any]) -> Column:
     """Distinct values are looked at once each, weighted by how often they occur; lists and objects one by one."""
     kinds: Counter[str] = Counter()
     keys: Counter[str] = Counter()
@@ -136,6 +176,7 @@ def _column(name: str, values: Sequence[Any]) -> Column:
             for item in value:
                 if isinstance(item, dict):
                     keys.update(item.keys())
+                    keys.update(f"{key}[]" for key, part in item.items() if isinstance(part, list))
         elif isinstance(value, dict):
             kinds["object"] += 1
             keys.update(value.keys())

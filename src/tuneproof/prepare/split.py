@@ -7,10 +7,15 @@ test, below that plus ``validation_share`` validation, else train. Adding or rem
 equal questions always land on the same side.
 
 Stratified: each class is divided by the same thresholds, so its shares are right on average (within about
-sqrt(share / rows of the class)), not exactly. Exact shares would need a count over all rows, and a row would then
-change sides when others are added; stability was judged worth more. Two repairs are made, for small files only: a
-class without a train row gets the question that is nearest to train, and an empty side gets the nearest train
-question. Rows so moved are the only ones whose place can depend on others.
+sqrt(share / rows of the class)), not exactly. Nothing better exists for rows that never move: a side that stays the
+same whatever is added is the side that the row has alone, so it cannot depend on any other row, and shares can only be
+right on average. Two repairs are made, for small files only: a class without a train row gets the question that is
+nearest to train, and an empty side gets the nearest train question. Rows so moved are the only ones whose place can
+depend on others.
+
+With a time column (``data.time``) the newest rows are the test and those before them the validation (``by_time``), and
+new rows do move the boundary: that is what is asked for. ``folds`` divides for cross-validation, ``crossed`` makes the
+splits of it, for files of which a fifth says too little.
 """
 
 from __future__ import annotations
@@ -18,14 +23,23 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
 
 from tuneproof.config import Data
 from tuneproof.errors import DataError
-from tuneproof.prepare.clean import drop, normal
+from tuneproof.prepare.clean import PIECE, drops
+from tuneproof.prepare.newest import by_time
 from tuneproof.records import Drop, Splits, Table
-from tuneproof.tasks import rows
+from tuneproof.tasks import columns, tables
 
 FEWEST = 20  # usable rows; fewer cannot be divided into three parts that say anything
+SIDES = ("train", "validation", "test")
+TRAIN, VALIDATION, TEST = range(3)
+Places = np.ndarray[Any, np.dtype[np.float64]]
+Sides = np.ndarray[Any, np.dtype[np.int8]]  # per row a number of SIDES
 
 
 def split(table: Table, data: Data, test: Table | None, stratify: Sequence[str] | None) -> tuple[Splits, list[Drop]]:
@@ -36,20 +50,16 @@ def split(table: Table, data: Data, test: Table | None, stratify: Sequence[str] 
     """
     dropped: list[Drop] = []
     if test is not None:
-        table, stratify, dropped = _without(table, stratify, test, "the test file")
+        kept, dropped = _without(table, test, "the test file")
+        table = table.take(kept) if dropped else table
+        stratify = [stratify[row] for row in kept] if dropped and stratify is not None else stratify
     _enough(table, test, sum(one.rows for one in dropped))
-    names = _names(table)
-    places = {name: place(name, data.salt) for name in names}
     shares = (0.0 if test is not None else data.test_share, data.validation_share)
-    sides = {name: _side(at, *shares) for name, at in places.items()}
-    if stratify is not None:
-        _every_class(names, stratify, places, sides)
-    needed = ("validation",) if test is not None else ("test", "validation")
-    _no_side_empty(table, names, stratify, places, sides, needed)
-    parts = {
-        side: table.take([index for index, name in enumerate(names) if sides[name] == side])
-        for side in ("train", "validation", "test")
-    }
+    if data.time is None:
+        sides = _by_hash(table, data.salt, shares, stratify)
+    else:
+        sides = np.array([SIDES.index(side) for side in by_time(table, names(table), *shares)], dtype=np.int8)
+    parts = {side: table.take(np.flatnonzero(sides == number).tolist()) for number, side in enumerate(SIDES)}
     if test is not None:
         parts["test"] = test
     elif "group" in table.columns:  # without groups equal questions are on one side already
@@ -58,65 +68,153 @@ def split(table: Table, data: Data, test: Table | None, stratify: Sequence[str] 
     if "group" in table.columns:
         dropped += _apart(parts, "train", "validation")
     if stratify is not None:
-        _labels_known(parts, dropped)
+        _labels_known(parts, dropped, data.time)
     return Splits(parts["train"], parts["validation"], parts["test"]), dropped
+
+
+def folds(names: Sequence[str], labels: Sequence[str] | None, k: int, salt: str) -> list[int]:
+    """A number from 0 to k - 1 for every row; all rows of one name are in one fold.
+
+    Names are dealt out one by one, the largest first and then class by class in the order of their hash: each to the
+    fold that has least of its classes, then to the one with fewest rows. Where every name is one row, the rows of a
+    class in two folds, and the rows of two folds, differ by one at most. The order of the rows does not matter; other
+    rows may move them, unlike the sides of ``split``, and this is why folds can be even. DataError for fewer names
+    than folds.
+    """
+    assert k >= 2, "one fold is no division"
+    rows_of: dict[str, Counter[str]] = {}
+    for name, label in zip(names, labels if labels is not None else [""] * len(names), strict=True):
+        rows_of.setdefault(name, Counter())[label] += 1
+    if len(rows_of) < k:
+        raise DataError(f"{len(rows_of):,} groups or questions cannot be divided into {k} folds.", "Add rows.")
+    at = dict(zip(rows_of, places(pl.Series(list(rows_of), dtype=pl.String), salt).tolist(), strict=True))
+    of_class: list[Counter[str]] = [Counter() for _ in range(k)]
+    sizes = [0] * k
+    fold_of: dict[str, int] = {}
+    for name in sorted(rows_of, key=lambda name: (-rows_of[name].total(), min(rows_of[name]), at[name], name)):
+        counts = rows_of[name]
+        load = [sum(held[label] * rows for label, rows in counts.items()) for held in of_class]
+        fold = min(range(k), key=lambda number: (load[number], sizes[number], number))
+        fold_of[name] = fold
+        of_class[fold].update(counts)
+        sizes[fold] += counts.total()
+    return [fold_of[name] for name in names]
+
+
+def crossed(table: Table, labels: Sequence[str] | None, k: int, salt: str) -> list[Splits]:
+    """k divisions of one table (k at least 3): each fold is the test once, the next one the validation of that time.
+
+    DataError for a class that would be missing from the train rows of one of them.
+    """
+    number = np.array(folds(names(table).to_list(), labels, k, salt))
+    made = []
+    for fold in range(k):
+        sides = np.select([number == fold, number == (fold + 1) % k], [TEST, VALIDATION], TRAIN)
+        parts = {side: table.take(np.flatnonzero(sides == at).tolist()) for at, side in enumerate(SIDES)}
+        if labels is not None:
+            _labels_known(parts, (), None)
+        made.append(Splits(**parts))
+    return made
+
+
+def names(table: Table) -> pl.Series:
+    """What each row is divided by: its group, or its question."""
+    asked = "q:" + questions(table)
+    if "group" not in table.columns:
+        return asked
+    group = pl.Series(table.columns["group"], dtype=pl.String)
+    return ("g:" + group).zip_with(group.is_not_null(), asked)
+
+
+def questions(table: Table) -> pl.Series:
+    """What each row asks, case, white space and compatibility forms aside."""
+    return columns.folded(pl.Series(tables.questions(table), dtype=pl.String))
 
 
 def place(name: str, salt: str) -> float:
     """Where a question or group stands, in [0, 1)."""
-    digest = hashlib.sha256(f"{salt}\0{name}".encode()).digest()
-    return int.from_bytes(digest[:7], "big") / 2**56
+    return float(places(pl.Series([name]), salt)[0])
 
 
-def _side(at: float, test_share: float, validation_share: float) -> str:
-    if at < test_share:
-        return "test"
-    return "validation" if at < test_share + validation_share else "train"
+def places(of: pl.Series, salt: str) -> Places:
+    """(rows,): where each name stands, in [0, 1): the first 56 bits of sha256 of the salt, a NUL and the name."""
+    salted = (f"{salt}\0" + of).cast(pl.Binary).to_frame()
+    pieces = (piece.to_series().to_list() for piece in salted.iter_slices(PIECE))
+    digests = b"".join([hashlib.sha256(name).digest()[:8] for piece in pieces for name in piece])
+    return (np.frombuffer(digests, dtype=">u8") >> np.uint64(8)).astype(np.float64) / 2**56
 
 
-def _names(table: Table) -> list[str]:
-    """What each row is divided by: its group, or its question."""
-    groups = table.columns.get("group")
-    questions = _questions(table)
-    if groups is None:
-        return [f"q:{question}" for question in questions]
-    return [f"q:{q}" if group is None else f"g:{group}" for group, q in zip(groups, questions, strict=True)]
+def _by_hash(table: Table, salt: str, shares: tuple[float, float], labels: Sequence[str] | None) -> Sides:
+    """The side of every row; ``shares`` of the test and the validation."""
+    of = names(table)
+    at = places(of, salt)
+    test_share, validation_share = shares
+    sides = np.select([at < test_share, at < test_share + validation_share], [TEST, VALIDATION], TRAIN).astype(np.int8)
+    if labels is not None:
+        _every_class(of, labels, at, sides)
+    _no_side_empty(table, of, labels, at, sides, (TEST, VALIDATION) if test_share else (VALIDATION,))
+    return sides
 
 
-def _questions(table: Table) -> list[str]:
-    return [normal(rows.question(row)) for row in table.rows()]
+def _every_class(of: pl.Series, labels: Sequence[str], at: Places, sides: Sides) -> None:
+    """Move the question nearest to train into train, for every class that has none there."""
+    label = pl.Series(labels, dtype=pl.String)
+    absent = set(label.unique()) - set(label.filter(sides == TRAIN).unique())
+    if not absent:
+        return
+    frame = pl.DataFrame({"label": label, "name": of, "at": at}).filter(pl.col("label").is_in(absent))
+    nearest = frame.sort("at", descending=True, maintain_order=True).unique("label", keep="first", maintain_order=True)
+    sides[of.is_in(nearest["name"].to_list()).to_numpy()] = TRAIN
 
 
-def _without(
-    table: Table, stratify: Sequence[str] | None, test: Table, where: str
-) -> tuple[Table, Sequence[str] | None, list[Drop]]:
-    """``table`` without the rows whose question, or group, also stands in ``test``."""
-    asked = set(_questions(test))
-    groups = {group for group in test.columns.get("group", ()) if group is not None}
-    leaked: list[int] = []
-    related: list[int] = []
-    kept: list[int] = []
-    of_group = table.columns.get("group") or [None] * len(table)
-    for index, question in enumerate(_questions(table)):
-        if question in asked:
-            leaked.append(table.lines[index])
-        elif of_group[index] in groups:
-            related.append(table.lines[index])
-        else:
-            kept.append(index)
-    dropped = []
-    if leaked:
-        dropped.append(drop(f"also in {where}", leaked, table.source))
-    if related:
-        dropped.append(drop(f"group also in {where}", related, table.source))
-    left = table.take(kept) if dropped else table
-    labels = [stratify[index] for index in kept] if stratify is not None else None
-    return left, labels, dropped
+def _no_side_empty(
+    table: Table, of: pl.Series, labels: Sequence[str] | None, at: Places, sides: Sides, needed: Sequence[int]
+) -> None:
+    """Give an empty side the train question nearest to it, if train can spare one."""
+    for side in needed:
+        if (sides == side).any():
+            continue
+        train = np.flatnonzero(sides == TRAIN).tolist()
+        name_of: list[str] = of.to_list()
+        kinds = labels if labels is not None else name_of
+        taught = Counter(kinds[row] for row in train)
+        of_name: dict[str, Counter[str]] = {}
+        nearness: dict[str, float] = {}
+        for row in train:
+            of_name.setdefault(name_of[row], Counter())[kinds[row]] += 1
+            nearness[name_of[row]] = at[row]
+        spare = [
+            name
+            for name, counts in of_name.items()
+            if labels is None or all(taught[label] > count for label, count in counts.items())
+        ]
+        if not spare or len(of_name) < 2:
+            what = "groups" if "group" in table.columns else "different questions"
+            raise DataError(
+                f"{table.source}: the {len(of):,} usable rows are {of.n_unique():,} {what}, "
+                f"too few for a {SIDES[side]} part.",
+                "Add rows, or give test rows of their own: --test FILE",
+            )
+        sides[(of == min(spare, key=lambda name: nearness[name])).to_numpy()] = side
+
+
+def _without(table: Table, other: Table, where: str) -> tuple[list[int], list[Drop]]:
+    """The rows of ``table`` whose question and group do not stand in ``other``, and the others as drops."""
+    leaked = questions(table).is_in(questions(other).unique().implode()).to_numpy()
+    related = np.zeros(len(table), dtype=bool)
+    if "group" in table.columns:
+        groups = {group for group in other.columns.get("group", ()) if group is not None}
+        related = np.array([group in groups for group in table.columns["group"]], dtype=bool) & ~leaked
+    dropped = drops(f"also in {where}", table, np.flatnonzero(leaked).tolist())
+    dropped += drops(f"group also in {where}", table, np.flatnonzero(related).tolist())
+    return np.flatnonzero(~(leaked | related)).tolist(), dropped
 
 
 def _apart(parts: dict[str, Table], side: str, other: str) -> list[Drop]:
     """Take from ``side`` what stands in ``other`` too: possible only where groups share a question."""
-    parts[side], _, dropped = _without(parts[side], None, parts[other], f"the {other} rows")
+    kept, dropped = _without(parts[side], parts[other], f"the {other} rows")
+    if dropped:
+        parts[side] = parts[side].take(kept)
     return dropped
 
 
@@ -134,50 +232,7 @@ def _enough(table: Table, test: Table | None, leaked: int) -> None:
     )
 
 
-def _every_class(names: Sequence[str], labels: Sequence[str], places: dict[str, float], sides: dict[str, str]) -> None:
-    """Move the question nearest to train into train, for every class that has none there."""
-    taught = {label for name, label in zip(names, labels, strict=True) if sides[name] == "train"}
-    nearest: dict[str, str] = {}
-    for name, label in zip(names, labels, strict=True):
-        if label not in taught and (label not in nearest or places[name] > places[nearest[label]]):
-            nearest[label] = name
-    for name in nearest.values():
-        sides[name] = "train"
-
-
-def _no_side_empty(
-    table: Table,
-    names: Sequence[str],
-    labels: Sequence[str] | None,
-    places: dict[str, float],
-    sides: dict[str, str],
-    needed: Sequence[str],
-) -> None:
-    """Give an empty side the train question nearest to it, if train can spare one."""
-    for side in needed:
-        if side in sides.values():
-            continue
-        taught = Counter(label for name, label in zip(names, labels or names, strict=True) if sides[name] == "train")
-        of_name: dict[str, Counter[str]] = {}
-        for name, label in zip(names, labels or names, strict=True):
-            if sides[name] == "train":
-                of_name.setdefault(name, Counter())[label] += 1
-        spare = [
-            name
-            for name, counts in of_name.items()
-            if labels is None or all(taught[label] > count for label, count in counts.items())
-        ]
-        if not spare or len(of_name) < 2:
-            what = "groups" if "group" in table.columns else "different questions"
-            raise DataError(
-                f"{table.source}: the {len(names):,} usable rows are {len(set(names)):,} {what}, "
-                f"too few for a {side} part.",
-                "Add rows, or give test rows of their own: --test FILE",
-            )
-        sides[min(spare, key=lambda name: places[name])] = side
-
-
-def _labels_known(parts: dict[str, Table], dropped: Sequence[Drop]) -> None:
+def _labels_known(parts: dict[str, Table], dropped: Sequence[Drop], time: str | None) -> None:
     """Every label that is measured must have been taught."""
     known = set(parts["train"].columns["label"])
     for side in ("validation", "test"):
@@ -191,7 +246,8 @@ def _labels_known(parts: dict[str, Table], dropped: Sequence[Drop]) -> None:
             more = f" and {len(unknown) - 5:,} more" if len(unknown) > 5 else ""
             lost = sum(one.rows for one in dropped)
             after = f" after {lost:,} rows that also stand on another side left it" if lost else ""
+            later = f' (divided by the times in "{time}")' if time is not None else ""
             raise DataError(
-                f"{table.source}: the {side} rows have labels that no train row has{after}: {told}{more}.",
+                f"{table.source}: the {side} rows have labels that no train row has{after}{later}: {told}{more}.",
                 "Add train rows with them, or correct or remove these rows.",
             )

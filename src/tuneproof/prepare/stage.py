@@ -7,7 +7,7 @@ prepared.splits.train, prepared.schema, prepared.ledger, prepared.manifest
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from tuneproof.errors import DataError, nearest
 from tuneproof.prepare import clean as cleaning
 from tuneproof.prepare.ledger import ledger, manifest
 from tuneproof.prepare.read import read
+from tuneproof.prepare.review import apply, read_review
 from tuneproof.prepare.schema import Recogniser, infer
 from tuneproof.prepare.split import split
 from tuneproof.records import Drop, Ledger, Schema, Splits, Table
-from tuneproof.tasks import rows
+from tuneproof.tasks import kept, rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,56 +34,72 @@ class Prepared:
     manifest: dict[str, Any]
 
 
-def prepare(file: Path, asked: Data, answers: Mapping[str, Recogniser], name: str | None = None) -> Prepared:
-    """Read ``file`` (and ``asked.test``), understand it, and divide it; ``name`` is what the user calls the file.
+def prepare(
+    files: Path | Sequence[Path],
+    asked: Data,
+    answers: Mapping[str, Recogniser],
+    names: Sequence[str] = (),
+    review: str | None = None,
+    keep: Sequence[str] = (),
+) -> Prepared:
+    """Read ``files`` (and ``asked.test``), understand them and divide their rows; ``names``: what the user calls them.
 
-    Refusals are DataErrors.
+    ``review`` is a CSV of decisions that a person took (``review.write_review``); ``keep`` are columns that stay
+    beside the rows for slices. Refusals are DataErrors.
     """
-    raw = read(file)
-    if name is not None:
-        raw = dataclasses.replace(raw, source=name)
-    paths = {raw.source: file}
+    paths = (files,) if isinstance(files, Path) else tuple(files)
+    raw = read(paths, names or tuple(map(str, paths)), sheet=asked.sheet, header=asked.header)
     schema = infer(raw, answers, asked)
     answer = answers[schema.task]
     table, drops = cleaning.clean(raw, answer, schema, asked.max_missing)
+    table = kept.attach(table, raw, keep)
     answer.check(table, schema)
     inputs = [raw]
-    notes = cleaning.notes(table)
+    notes = [*raw.notes, *cleaning.notes(table)]
     test = None
     if asked.test is not None:
-        raw_test = _read_test(file, Path(asked.test), schema)
+        raw_test = _read_test(paths, Path(asked.test), schema, asked)
         inputs.append(raw_test)
-        paths[raw_test.source] = Path(asked.test)
+        paths = (*paths, Path(asked.test))
         test, test_drops = cleaning.clean(raw_test, answer, schema, asked.max_missing, duplicates=True)
+        test = kept.attach(test, raw_test, keep)
         drops += test_drops
-        notes += cleaning.notes(test)
-    labels = table.columns.get("label")
-    splits, leaked = split(table, asked, test, labels)
+        notes += [*raw_test.notes, *cleaning.notes(test)]
+    splits, leaked = split(table, asked, test, table.columns.get("label"))
     drops += leaked
-    if labels is not None:
+    if review is not None:
+        splits, reviewed, told = apply(splits, read_review(Path(review), splits, schema))
+        drops += reviewed
+        notes += told
+    if "label" in table.columns:
         taught = set(splits.train.columns["label"])
-        schema = dataclasses.replace(schema, labels=tuple(label for label in schema.labels if label in taught))
+        schema = dataclasses.replace(schema, labels=_label_set(schema.labels, taught))
         notes += _not_measured(splits)
-    books = ledger(inputs, splits, _merged(drops), notes)
+    books = ledger(inputs, splits, merged(drops), notes)
     return Prepared(splits, schema, books, manifest(paths, splits, schema, asked.salt))
 
 
-def _read_test(file: Path, path: Path, schema: Schema) -> Table:
+def _read_test(files: Sequence[Path], path: Path, schema: Schema, asked: Data) -> Table:
     """The test file, with the columns that the schema names."""
-    if path.exists() and file.exists() and path.samefile(file):
+    if path.exists() and any(file.exists() and path.samefile(file) for file in files):
         raise DataError(
             f"{path}: the test file is the training file itself.", "Give another file, or leave --test out."
         )
-    table = read(path)
+    table = read(path, sheet=asked.sheet if path.suffix.lower() == ".xlsx" else None, header=asked.header)
     optional = ("input", "system", "tools", "history")
     for part, column in schema.fields.items():
         if column not in table.columns and part not in optional:
             names = list(table.columns)
             raise DataError(
-                f'{path}: there is no column "{column}" (the {part} in {file}); the file has {rows.quoted(names)}.',
+                f'{path}: there is no column "{column}" (the {part} in {files[0]}); the file has {rows.quoted(names)}.',
                 nearest(column, names) or f'Rename the column with the {part} to "{column}".',
             )
     return table
+
+
+def _label_set(before: Sequence[str], taught: set[str]) -> tuple[str, ...]:
+    """The labels of the file that are taught, in their order, and then those that a review brought."""
+    return (*(label for label in before if label in taught), *sorted(taught.difference(before)))
 
 
 def _not_measured(splits: Splits) -> list[str]:
@@ -95,7 +112,7 @@ def _not_measured(splits: Splits) -> list[str]:
     )
 
 
-def _merged(drops: list[Drop]) -> list[Drop]:
+def merged(drops: list[Drop]) -> list[Drop]:
     """One entry per reason and file, most rows first."""
     merged: dict[tuple[str, str], Drop] = {}
     for one in drops:

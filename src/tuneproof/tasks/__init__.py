@@ -18,10 +18,11 @@ from torch.nn import Module
 
 from tuneproof.config import Data
 from tuneproof.errors import ConfigError, nearest
-from tuneproof.modalities import Batch, Encoder, Example
+from tuneproof.modalities import Batch, Encoder, Example, Piece
 from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema, Scores, Table
 from tuneproof.tasks.classification import Classification
 from tuneproof.tasks.instruction import Instruction
+from tuneproof.tasks.tables import Canonical
 
 
 class Answer(Protocol):
@@ -47,6 +48,10 @@ class Answer(Protocol):
         """The parts of the task from a row of the file; ``layouts.Unusable`` with a reason when it has none."""
         ...
 
+    def canonical_columns(self, table: Table, schema: Schema) -> Canonical:
+        """``canonical`` of all rows of a table, the unusable ones by their reason."""
+        ...
+
     def check(self, table: Table, schema: Schema) -> None:
         """Refuse (DataError) rows that cannot teach the task as a whole: one class only, a class with one row."""
         ...
@@ -60,7 +65,7 @@ class Answer(Protocol):
         ...
 
     def example(self, row: Row, encoder: Encoder) -> Example:
-        """A canonical row as token ids with what carries loss."""
+        """A canonical row as token ids with what carries loss; ``layouts.Unusable`` where this model cannot show it."""
         ...
 
     def model(self, folder: Path, schema: Schema, *, seed: int) -> Module:
@@ -71,12 +76,24 @@ class Answer(Protocol):
         """Sum of the loss over the batch's units, scalar, fp32."""
         ...
 
+    def logits(self, model: Module, batch: Batch) -> Tensor:
+        """What the loss is made of, fp32: (rows, classes), or (learnt tokens, vocabulary) row after row."""
+        ...
+
+    def at_temperature(self, temperature: float) -> Answer:
+        """The same answer, its logits divided by ``temperature`` in ``predict`` and ``respond``; 1 changes nothing."""
+        ...
+
+    def template(self, encoder: Encoder) -> str:
+        """What stands around a question, and the tokens of a fixed one, where a loss depends on them; else ""."""
+        ...
+
     def predict(self, model: Module, batch: Batch) -> list[Prediction]:
         """One prediction per row of the batch, in its order, scored against its truth where there is one."""
         ...
 
-    def view(self, row: Row, encoder: Encoder) -> list[tuple[str, bool]]:
-        """The row as the loop's loss sees it, in pieces: text, and whether it is learnt. Empty: rows count whole."""
+    def view(self, row: Row, encoder: Encoder) -> list[Piece]:
+        """The whole row as a person reads it, in pieces with their ids. Empty: rows count whole, not by token."""
         ...
 
     def texts(self, row: Row) -> tuple[str, str]:

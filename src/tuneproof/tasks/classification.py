@@ -7,7 +7,8 @@ It does not know whether a row was a text, an image or a table: the modality mad
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,10 +18,11 @@ from torch.nn import Module, functional
 
 from tuneproof.config import Data
 from tuneproof.errors import DataError
-from tuneproof.modalities import Batch, Encoder, Example, TextEncoder
+from tuneproof.modalities import Batch, Encoder, Example, Piece, TextEncoder
 from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema, Scores, Table
 from tuneproof.tasks import layouts, metrics
 from tuneproof.tasks.pretrained import load_pretrained
+from tuneproof.tasks.tables import Canonical, canonical_texts
 
 
 class Classification:
@@ -31,7 +33,9 @@ class Classification:
     length_limit: ClassVar[int] = 512
     unit: ClassVar[str] = "row"
     kinds: ClassVar[tuple[str, ...]] = ("encoder",)
-    options: ClassVar[frozenset[str]] = frozenset({"data.text", "data.label"})
+    options: ClassVar[frozenset[str]] = frozenset(
+        {"data.text", "data.label", "evaluate.protected", "evaluate.favourable", "evaluate.prompted"}
+    )
     shows: ClassVar[frozenset[str]] = frozenset({"label", "confidence", "probabilities"})
     baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf-linear", "frozen-linear")
     recipe: ClassVar[dict[str, tuple[Any, str]]] = {
@@ -40,11 +44,23 @@ class Classification:
         "train.schedule": ("linear", "usual for encoders"),
     }
 
+    def __init__(self, temperature: float = 1.0) -> None:
+        self.temperature = temperature  # divides the logits of predictions, never those of the loss
+
+    def at_temperature(self, temperature: float) -> Classification:
+        return Classification(temperature)
+
+    def template(self, encoder: Encoder) -> str:
+        return ""
+
     def recognise(self, columns: Sequence[Column], asked: Data) -> Guess | None:
         return layouts.text_and_label(columns, asked)
 
     def canonical(self, row: Row, schema: Schema) -> dict[str, Any]:
         return layouts.canonical_text(row, schema)
+
+    def canonical_columns(self, table: Table, schema: Schema) -> Canonical:
+        return canonical_texts(table, schema)
 
     def check(self, table: Table, schema: Schema) -> None:
         layouts.check_labels(table, schema)
@@ -80,17 +96,28 @@ class Classification:
 
     def loss(self, model: Module, batch: Batch) -> Tensor:
         assert batch.labels is not None
-        return functional.cross_entropy(self._logits(model, batch), batch.labels, reduction="sum")
+        return functional.cross_entropy(self.logits(model, batch), batch.labels, reduction="sum")
 
-    def _logits(self, model: Module, batch: Batch) -> Tensor:
+    def logits(self, model: Module, batch: Batch) -> Tensor:
         logits: Tensor = model(input_ids=batch.ids, attention_mask=batch.mask).logits.float()  # (B, classes)
         return logits
 
     def predict(self, model: Module, batch: Batch) -> list[Prediction]:
-        logs = torch.log_softmax(self._logits(model, batch), dim=-1)  # (B, classes)
+        logits = self.logits(model, batch)
+        logs = torch.log_softmax(logits / self.temperature, dim=-1)  # (B, classes)
         names: dict[int, str] = model.config.id2label  # type: ignore[union-attr,assignment]
         lengths = batch.mask.sum(-1).tolist()
-        return [self._one(row, names, batch, index, lengths[index]) for index, row in enumerate(logs)]
+        said = [self._one(row, names, batch, index, lengths[index]) for index, row in enumerate(logs)]
+        return said if self.temperature == 1 or batch.labels is None else self._with_raw(said, logits, batch.labels)
+
+    def _with_raw(self, said: list[Prediction], logits: Tensor, labels: Tensor) -> list[Prediction]:
+        """The same with confidence and loss as they were before the temperature."""
+        logs = torch.log_softmax(logits, dim=-1)
+        sure, nll = logs.exp().max(-1).values.tolist(), (-logs.gather(1, labels[:, None])[:, 0]).tolist()
+        return [
+            replace(p, scores={**p.scores, "raw_confidence": c, "raw_nll": n})
+            for p, c, n in zip(said, sure, nll, strict=True)
+        ]
 
     def _one(self, logs: Tensor, names: dict[int, str], batch: Batch, index: int, tokens: int) -> Prediction:
         values, order = logs.exp().topk(min(20, len(logs)))
@@ -99,10 +126,11 @@ class Classification:
         if batch.labels is None:
             return Prediction(value, None, max(probabilities.values()), probabilities, tokens_in=tokens)
         truth = int(batch.labels[index])
-        scores = {"nll": -float(logs[truth]), "correct": float(value == names[truth])}
+        brier = 1.0 - 2.0 * float(logs[truth].exp()) + float(logs.exp().square().sum())  # sum of (p - y)^2
+        scores = {"nll": -float(logs[truth]), "correct": float(value == names[truth]), "brier": brier}
         return Prediction(value, names[truth], max(probabilities.values()), probabilities, scores, tokens)
 
-    def view(self, row: Row, encoder: Encoder) -> list[tuple[str, bool]]:
+    def view(self, row: Row, encoder: Encoder) -> list[Piece]:
         return []
 
     def texts(self, row: Row) -> tuple[str, str]:
@@ -134,16 +162,24 @@ class Classification:
     def score(self, predictions: Sequence[Prediction]) -> Scores:
         truths = [prediction.truth for prediction in predictions]
         values = [prediction.value for prediction in predictions]
-        nll = [prediction.scores["nll"] for prediction in predictions if "nll" in prediction.scores]
-        return Scores(
-            self.primary,
-            {
-                "accuracy": metrics.accuracy(truths, values),
-                "macro_f1": metrics.macro_f1(truths, values),
-                "nll": sum(nll) / len(nll) if nll else None,
-            },
-            len(predictions),
-        )
+        found = {
+            "accuracy": metrics.accuracy(truths, values),
+            "macro_f1": metrics.macro_f1(truths, values),
+            "weighted_f1": metrics.weighted_f1(truths, values),
+            "mcc": metrics.mcc(truths, values),
+            "nll": self._mean("nll", predictions),
+            "brier": self._mean("brier", predictions),
+        }
+        return Scores(self.primary, found, len(predictions), notes=self._notes(found, predictions))
+
+    def _mean(self, name: str, predictions: Sequence[Prediction]) -> float | None:
+        known = [prediction.scores[name] for prediction in predictions if name in prediction.scores]
+        return sum(known) / len(known) if known else None
+
+    def _notes(self, found: Mapping[str, float | None], predictions: Sequence[Prediction]) -> tuple[str, ...]:
+        """Why a metric is None; a classifier that gives no probabilities has no nll, which needs no note."""
+        silent = {name for name in ("nll", "brier") if predictions and not predictions[0].probabilities}
+        return metrics.notes({name: value for name, value in found.items() if name not in silent})
 
     def show(self, prediction: Prediction) -> dict[str, Any]:
         return {

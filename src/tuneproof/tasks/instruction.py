@@ -7,6 +7,7 @@ Training and scoring compute logits only where a token is learnt.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,10 +19,11 @@ from torch.nn import Module, functional
 from transformers import GenerationConfig, PreTrainedModel
 
 from tuneproof.config import Data
-from tuneproof.modalities import Batch, ChatEncoder, Encoder, Example
+from tuneproof.modalities import Batch, ChatEncoder, Encoder, Example, NotShown, Piece
 from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema, Scores, Table
 from tuneproof.tasks import layouts
 from tuneproof.tasks.pretrained import load_pretrained
+from tuneproof.tasks.tables import Canonical, canonical_rows
 
 # Keys of a configuration whose models change their logits after the output layer; for those the model computes
 # all logits itself.
@@ -37,7 +39,7 @@ class Instruction:
     unit: ClassVar[str] = "answer token"
     kinds: ClassVar[tuple[str, ...]] = ("decoder",)
     options: ClassVar[frozenset[str]] = frozenset(
-        {"evaluate.answers", "evaluate.max_new_tokens", "evaluate.repetition_penalty"}
+        {"evaluate.answers", "evaluate.max_new_tokens", "evaluate.repetition_penalty", "evaluate.no_repeat_ngram"}
     )
     shows: ClassVar[frozenset[str]] = frozenset({"answer", "stopped"})
     baselines: ClassVar[tuple[str, ...]] = ("untuned",)
@@ -53,6 +55,9 @@ class Instruction:
     def canonical(self, row: Row, schema: Schema) -> dict[str, Any]:
         return layouts.canonical_messages(row, schema)
 
+    def canonical_columns(self, table: Table, schema: Schema) -> Canonical:
+        return canonical_rows(table, schema, self.canonical)
+
     def check(self, table: Table, schema: Schema) -> None:
         pass
 
@@ -67,7 +72,10 @@ class Instruction:
 
     def example(self, row: Row, encoder: Encoder) -> Example:
         assert isinstance(encoder, ChatEncoder)
-        return encoder.example(row["messages"])
+        try:
+            return encoder.example(row["messages"], row.get("tools"))
+        except NotShown as error:
+            raise layouts.Unusable("tool calls that the model's chat template does not show") from error
 
     def model(self, folder: Path, schema: Schema, *, seed: int) -> Module:
         return load_pretrained(self.auto, folder, seed=seed)
@@ -78,9 +86,8 @@ class Instruction:
 
     def _learnt(self, model: Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits (N, vocabulary) in fp32 and ids (N,) of the N learnt tokens, row after row."""
-        assert batch.loss is not None
         causal = model if isinstance(model, PreTrainedModel) else model.get_base_model()  # type: ignore[operator]
-        where = batch.loss[:, 1:]  # (B, T-1): the state at t predicts the token at t+1
+        where = batch.targets[:, 1:]  # (B, T-1): the state at t predicts the token at t+1
         config: Mapping[str, Any] = causal.config.to_dict()
         if any(config.get(key) for key in RESCALED):
             logits = causal(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits[:, :-1][where]
@@ -89,13 +96,25 @@ class Instruction:
             logits = causal.get_output_embeddings()(states.last_hidden_state[:, :-1][where])
         return logits.float(), batch.ids[:, 1:][where]
 
+    def logits(self, model: Module, batch: Batch) -> Tensor:
+        return self._learnt(model, batch)[0]
+
+    def at_temperature(self, temperature: float) -> Instruction:
+        assert temperature == 1, "a temperature is fitted for a fixed set of classes"
+        return self
+
+    def template(self, encoder: Encoder) -> str:
+        """Rendered turns of a fixed dialogue and their ids: losses per token of other tokens cannot be compared."""
+        assert isinstance(encoder, ChatEncoder)
+        rendered = encoder.render([{"role": "user", "content": "a b"}, {"role": "assistant", "content": "c d"}])
+        return json.dumps([[text for text, _ in rendered.pieces], rendered.ids])
+
     def predict(self, model: Module, batch: Batch) -> list[Prediction]:
         """Loss per learnt token of each row under the model, the reference answer given (no generation)."""
-        assert batch.loss is not None
         logits, targets = self._learnt(model, batch)
         nll = functional.cross_entropy(logits, targets, reduction="none")
         hit = (logits.argmax(-1) == targets).float()
-        counts = batch.loss[:, 1:].sum(-1).tolist()
+        counts = batch.targets.sum(-1).tolist()
         lengths = batch.mask.sum(-1).tolist()
         predictions = []
         for n, tokens, losses, hits in zip(
@@ -105,19 +124,20 @@ class Instruction:
             predictions.append(Prediction(None, scores=scores, tokens_in=tokens))
         return predictions
 
-    def view(self, row: Row, encoder: Encoder) -> list[tuple[str, bool]]:
+    def view(self, row: Row, encoder: Encoder) -> list[Piece]:
         assert isinstance(encoder, ChatEncoder)
-        return list(encoder.render(row["messages"]).pieces)
+        return encoder.view(row["messages"], row.get("tools"))
 
     def texts(self, row: Row) -> tuple[str, str]:
-        """The first thing a user says, and the last thing the assistant says."""
-        said = {role: [m["content"] for m in row["messages"] if m["role"] == role] for role in ("user", "assistant")}
-        return (said["user"] or [""])[0], said["assistant"][-1]
+        """The first thing a user says, and the last thing that the assistant is taught to say."""
+        messages = row["messages"]
+        asked = next((str(message["content"]) for message in messages if message["role"] == "user"), "")
+        return asked, layouts.spoken(messages[layouts.last_answer(messages)])
 
     def without_truth(self, row: Row) -> dict[str, Any]:
-        """Everything before the last answer."""
-        last = max(index for index, message in enumerate(row["messages"]) if message["role"] == "assistant")
-        return {"messages": row["messages"][:last]}
+        """Everything before the last answer that is taught."""
+        tools = {"tools": row["tools"]} if "tools" in row else {}
+        return {"messages": row["messages"][: layouts.last_answer(row["messages"])], **tools}
 
     def ask(self, row: Row, schema: Schema) -> dict[str, Any]:
         return layouts.prompt_messages(row, schema)
@@ -127,12 +147,12 @@ class Instruction:
 
     def length(self, row: Row, encoder: Encoder) -> int:
         assert isinstance(encoder, ChatEncoder)
-        return len(encoder.prompt(row["messages"]).ids)
+        return len(encoder.prompt(row["messages"], row.get("tools")).ids)
 
     def respond(self, model: Module, encoder: Encoder, rows: Sequence[Row], how: Generation) -> list[Prediction]:
         """The model's own answers, greedy; ``scores["stopped"]`` is 1 when it ended by itself."""
         assert isinstance(encoder, ChatEncoder)
-        prompts = [encoder.prompt(row["messages"]).ids for row in rows]
+        prompts = [encoder.prompt(row["messages"], row.get("tools")).ids for row in rows]
         longest = max(len(prompt) for prompt in prompts)
         pad = encoder.tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (longest - len(prompt)) + prompt for prompt in prompts])
@@ -144,6 +164,7 @@ class Instruction:
                 attention_mask=mask,
                 max_new_tokens=how.max_new_tokens,
                 repetition_penalty=how.repetition_penalty,
+                no_repeat_ngram_size=how.no_repeat_ngram,
                 do_sample=False,
                 temperature=None,
                 top_p=None,
@@ -160,8 +181,9 @@ class Instruction:
         assert isinstance(encoder, ChatEncoder)
         GenerationConfig(
             do_sample=False,
-            max_new_tokens=how.max_new_tokens,
+            max_new_tokens=how.max_new_tokens or None,  # undecided outside of a planned run
             repetition_penalty=how.repetition_penalty,
+            no_repeat_ngram_size=how.no_repeat_ngram,
             eos_token_id=encoder.stops,
             pad_token_id=encoder.tokenizer.pad_token_id,
             bos_token_id=encoder.tokenizer.bos_token_id,

@@ -1,162 +1,99 @@
 """A row of a file becomes the parts that a task works on, and what can be said about rows in that form.
 
     canonical_text(row, schema)        # {"text": "arrived broken", "label": "negative"}
-    canonical_messages(row, schema)    # {"messages": [{"role": "user", "content": ...}, ...]}
 
 A row that has not got what the task needs raises ``Unusable`` with a short reason for the ledger: nothing is flattened,
-cut, merged or invented to make it usable. Which columns play which part was decided in ``layouts``.
+cut, merged or invented to make it usable. Which columns play which part was decided in ``layouts``; what becomes of
+conversations is in ``messages``.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 from tuneproof.errors import DataError, nearest
 from tuneproof.records import Row, Schema, Table
 
-ROLES = {
-    "system": "system", "developer": "system",
-    "user": "user", "human": "user",
-    "assistant": "assistant", "gpt": "assistant", "model": "assistant", "bot": "assistant", "chatgpt": "assistant",
-}  # fmt: skip
-TOOL_ROLES = frozenset(("tool", "function", "function_call", "observation", "tool_call", "tool_response", "ipython"))
+# Why a row cannot be used -> what a program calls it. The first seven codes are those of OpenAI's validator of chat
+# data, spelt as it spells them.
+REASONS = {
+    "a message is not an object": "data_type",
+    "messages are not a list": "data_type",
+    "message content is an object": "data_type",
+    "text is a list or an object": "data_type",
+    "label is a list or an object": "data_type",
+    "not one tag for each word": "data_type",
+    "no messages": "missing_messages_list",
+    "message without a role": "message_missing_key",
+    "message without content": "message_missing_key",
+    "reasoning kept apart from the answer": "message_unrecognized_key",
+    "refusal kept apart from the answer": "message_unrecognized_key",
+    "unrecognised role": "unrecognized_role",
+    "empty answer": "missing_content",
+    "no assistant turn": "example_missing_assistant_message",
+    "empty text": "empty_text",
+    "no label": "empty_label",
+    "bad turn order": "bad_turn_order",
+    "two system prompts": "bad_turn_order",
+    "images in a message": "unsupported_content",
+    "audio in a message": "unsupported_content",
+    "video in a message": "unsupported_content",
+    "files in a message": "unsupported_content",
+    "tool calls in content parts": "unsupported_content",
+    "content parts of an unknown type": "unsupported_content",
+    "earlier turns in a history column": "unsupported_history",
+    "tool call that cannot be read": "unreadable_tool_call",
+    "list of tools that cannot be read": "unreadable_tools",
+    "tool calls that the model's chat template does not show": "unsupported_tool_calls",
+    "message weight that is neither 0 nor 1": "unsupported_weight",
+    "weight on a message that is not the assistant's": "unsupported_weight",
+    "every answer has the weight 0": "no_loss_tokens",
+}
 WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,17})(\.0{0,9})?")
 
 
 class Unusable(Exception):
-    """A row without what the task needs; ``reason`` is its name in the ledger."""
+    """A row without what the task needs; ``reason`` is its name in the ledger, ``code`` what a program calls it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.code = REASONS[reason]
 
 
 def canonical_text(row: Row, schema: Schema) -> dict[str, Any]:
     """Text as it stands, label without white space around it; whole numbers as labels are written 1, not 1.0."""
     text, label = row.get(schema.fields["text"]), row.get(schema.fields["label"])
-    if _blank(label):
+    if blank(label):
         raise Unusable("no label")
-    if _blank(text):
+    if blank(text):
         raise Unusable("empty text")
     if isinstance(text, list | dict):
         raise Unusable("text is a list or an object")
     if isinstance(label, list | dict):
         raise Unusable("label is a list or an object")
-    return {"text": _written(text), "label": _label(label, schema.labels)}
+    return {"text": written(text), "label": _label(label, schema.labels)}
 
 
 def label_set(values: Iterable[Any]) -> tuple[str, ...]:
     """The labels in a column, sorted; when all are whole numbers, 1 and 1.0 are the same (and sort by size)."""
-    written = {_written(value).strip() for value in values if not _blank(value) and not isinstance(value, list | dict)}
-    whole = {_whole(label) for label in written}
-    if written and None not in whole:
+    texts = {written(value).strip() for value in values if not blank(value) and not isinstance(value, list | dict)}
+    whole = {_whole(label) for label in texts}
+    if texts and None not in whole:
         return tuple(sorted({label for label in whole if label is not None}, key=int))
-    return tuple(sorted(written))
+    return tuple(sorted(texts))
 
 
-def canonical_messages(row: Row, schema: Schema) -> dict[str, Any]:
-    """The conversation as role and content, system turns included, every character as it stands.
-
-    A conversation may begin with the assistant (a greeting: that turn is trained as an opening) and may end with
-    the user (that turn carries no loss); ``remarks`` counts both. What would have to be altered to be usable is not:
-    tool calls, content parts, messages with a weight, two turns of one side in a row.
-    """
-    fields = schema.fields
-    whole = "messages" in fields
-    messages = _conversation(row.get(fields["messages"])) if whole else _prompt_and_response(row, fields)
-    if not _blank(row.get(fields.get("tools", ""))):
-        raise Unusable("tool calls")
-    system = row.get(fields.get("system", ""))
-    if not _blank(system):
-        if messages[0]["role"] == "system":
-            raise Unusable("two system prompts")
-        messages.insert(0, {"role": "system", "content": _written(system)})
-    _in_order(messages)
-    return {"messages": messages}
-
-
-def prompt_messages(row: Row, schema: Schema) -> dict[str, Any]:
-    """The messages that a model is asked to answer: the conversation without its last answer, if it has one.
-
-    Raises Unusable for the same reasons as ``canonical_messages``, a missing answer excepted.
-    """
-    if "messages" in schema.fields:
-        messages = _conversation(row.get(schema.fields["messages"]))
-        if messages and messages[-1]["role"] == "assistant":
-            messages = messages[:-1]
-        _in_order([*messages, {"role": "assistant"}])
-    else:
-        response = schema.fields["response"]
-        messages = _prompt_and_response({**row, response: row.get(response) or "-"}, schema.fields)[:-1]
-        system = row.get(schema.fields.get("system", ""))
-        if not _blank(system):
-            messages = [{"role": "system", "content": _written(system)}, *messages]
-    return {"messages": messages}
-
-
-def _conversation(value: Any) -> list[dict[str, str]]:
-    if _blank(value):
-        raise Unusable("no messages")
-    if not isinstance(value, list):
-        raise Unusable("messages are not a list")
-    return [_message(message) for message in value]
-
-
-def _message(message: Any) -> dict[str, str]:
-    if not isinstance(message, dict):
-        raise Unusable("a message is not an object")
-    said = message.get("role", message.get("from"))
-    content = message.get("content", message.get("value"))
-    name = said.strip().lower() if isinstance(said, str) else ""
-    if name in TOOL_ROLES or message.get("tool_calls") or message.get("function_call"):
-        raise Unusable("tool calls")
-    if not name:
-        raise Unusable("message without a role")
-    if name not in ROLES:
-        raise Unusable("unrecognised role")
-    if isinstance(content, list | dict):
-        raise Unusable("content parts")
-    role = ROLES[name]
-    if _blank(content) and role != "system":
-        raise Unusable("empty answer" if role == "assistant" else "empty text")
-    if any(message.get(key, 1) not in (1, None) for key in ("weight", "loss_weight")):
-        raise Unusable("messages with a weight")
-    return {"role": role, "content": "" if content is None else _written(content)}
-
-
-def _prompt_and_response(row: Row, fields: Mapping[str, str]) -> list[dict[str, str]]:
-    prompt, response = row.get(fields["prompt"]), row.get(fields["response"])
-    given = row.get(fields.get("input", ""))
-    if _blank(prompt):
-        raise Unusable("empty text")
-    if _blank(response):
-        raise Unusable("empty answer")
-    if not _blank(row.get(fields.get("history", ""))):
-        raise Unusable("earlier turns in a history column")
-    if any(isinstance(value, list | dict) for value in (prompt, response, given)):
-        raise Unusable("text is a list or an object")
-    asked = _written(prompt) if _blank(given) else f"{_written(prompt)}\n\n{_written(given)}"
-    return [{"role": "user", "content": asked}, {"role": "assistant", "content": _written(response)}]
-
-
-def _in_order(messages: Sequence[Mapping[str, str]]) -> None:
-    roles = [message["role"] for message in messages]
-    if "assistant" not in roles:
-        raise Unusable("no assistant turn")
-    if "system" in roles[1:] or any(one == other for one, other in pairwise(roles)):
-        raise Unusable("bad turn order")
-
-
-def _blank(value: Any) -> bool:
+def blank(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip()) or (isinstance(value, list) and not value)
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
     """A value as text; 1.0 from JSON is 1, true is true."""
     if isinstance(value, str):
         return value
@@ -178,7 +115,7 @@ def _known(labels: tuple[str, ...]) -> frozenset[str]:
 
 def _label(value: Any, labels: tuple[str, ...]) -> str:
     """The label as the whole column writes it: 1.0 is 1 where 1 is a label and 1.0 is not."""
-    label = _written(value).strip()
+    label = written(value).strip()
     known = _known(labels)
     if label in known:
         return label
@@ -192,15 +129,43 @@ def _label(value: Any, labels: tuple[str, ...]) -> str:
 def question(row: Row) -> str:
     """What the model is asked: rows with the same question stand on the same side of a split.
 
-    The text; for a conversation everything before the last assistant turn (all of it when nobody asked anything), so
-    that no test answer is to a prompt that was trained on.
+    The text; for a conversation everything before the last answer that is taught (all of it when nobody asked
+    anything), so that no test answer is to a prompt that was trained on.
     """
     if "messages" not in row:
         return str(row["text"])
     messages = row["messages"]
-    last = max(index for index, message in enumerate(messages) if message["role"] == "assistant")
+    last = last_answer(messages)
     asked = messages[:last] if any(message["role"] == "user" for message in messages[:last]) else messages
-    return "\n".join(f"{message['role']}: {message['content']}" for message in asked)
+    return "\n".join(f"{message['role']}: {spoken(message)}" for message in asked)
+
+
+def spoken(message: Mapping[str, Any]) -> str:
+    """What a message says, its tool calls as JSON included."""
+    calls = message.get("tool_calls")
+    if not calls:
+        return str(message["content"])
+    told = json.dumps([call["function"] for call in calls], ensure_ascii=False, sort_keys=True)
+    return f"{message['content']}\n{told}".lstrip("\n")
+
+
+def last_answer(messages: Sequence[Mapping[str, Any]]) -> int:
+    """Where the last answer stands that carries loss."""
+    return max(
+        index
+        for index, message in enumerate(messages)
+        if message["role"] == "assistant" and message.get("weight", 1) != 0
+    )
+
+
+def assistant_begins(messages: Sequence[Mapping[str, Any]]) -> bool:
+    first = next(message for message in messages if message["role"] != "system")
+    return bool(first["role"] == "assistant")
+
+
+def others_end(messages: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether somebody else than the assistant has the last word."""
+    return bool(messages[-1]["role"] != "assistant")
 
 
 def remarks(table: Table) -> list[str]:
@@ -208,14 +173,22 @@ def remarks(table: Table) -> list[str]:
     if "messages" not in table.columns:
         return []
     conversations = table.columns["messages"]
-    first = sum(next(m["role"] for m in messages if m["role"] != "system") == "assistant" for messages in conversations)
-    last = sum(messages[-1]["role"] != "assistant" for messages in conversations)
-    told = []
-    if first:
-        told.append(f"{counted(first, 'conversation')} where the assistant begins; that turn is trained as an opening")
-    if last:
-        told.append(f"{counted(last, 'conversation')} where the user has the last word; that turn carries no loss")
-    return told
+    kinds = (
+        (assistant_begins, "where the assistant begins; that turn is trained as an opening"),
+        (others_end, "where the user has the last word; that turn carries no loss"),
+        (_calls_tools, "with tool calls; they are kept where the model's chat template shows them"),
+        (_has_weights, "with answers of weight 0; those are read and carry no loss"),
+    )
+    told = [(sum(map(holds, conversations)), what) for holds, what in kinds]
+    return [f"{counted(number, 'conversation')} {what}" for number, what in told if number]
+
+
+def _calls_tools(messages: Sequence[Mapping[str, Any]]) -> bool:
+    return any("tool_calls" in message or message["role"] == "tool" for message in messages)
+
+
+def _has_weights(messages: Sequence[Mapping[str, Any]]) -> bool:
+    return any("weight" in message for message in messages)
 
 
 def check_labels(table: Table, schema: Schema) -> None:

@@ -8,7 +8,7 @@ The same call starts a run and resumes it: it continues from the newest checkpoi
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from tuneproof.train import checkpoint
 from tuneproof.train.drive import Paused, keep, obeying_signals, record, since_best, stop_early
 from tuneproof.train.loop import Job, State, fit
 from tuneproof.train.optim import adamw
+from tuneproof.train.seen import Seen, seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,8 @@ def assemble(work: Work) -> State:
     return State(model, adamw(model, head, work.config.train))
 
 
-def job(work: Work, steps: int) -> Job:
-    """The unchanging part of the loop's input."""
+def job(work: Work, steps: int, view: Mapping[int, Seen] | None = None) -> Job:
+    """The unchanging part of the loop's input; ``view`` is what has to reach the loss of some rows."""
     held_out = list(work.validation)[: work.config.evaluate.validation_rows]
 
     def validate(model: Module) -> Scores:
@@ -63,7 +64,8 @@ def job(work: Work, steps: int) -> Job:
             predict_examples(model, work.answer, work.encoder, held_out, work.config.model.precision)
         )
 
-    return Job(work.answer, work.encoder, work.train, work.config.train, steps, work.config.model.precision, validate)
+    precision = work.config.model.precision
+    return Job(work.answer, work.encoder, work.train, work.config.train, steps, precision, validate, view or {})
 
 
 def train(run: Run, work: Work, steps: int, say: Callable[[str], None]) -> Generator[Progress, None, None]:
@@ -77,7 +79,7 @@ def train(run: Run, work: Work, steps: int, say: Callable[[str], None]) -> Gener
     patience = work.config.train.patience
     if not finished(run, state, like, steps, patience):
         with obeying_signals(state):
-            loop = record(fit(state, job(work, steps)), run)
+            loop = record(fit(state, job(work, steps, seen(run))), run)
             kept = keep(loop, run, state, every=work.config.train.save_seconds, primary=like, say=say)
             with closing(stop_early(kept, run, patience=patience)) as progress:
                 yield from progress

@@ -11,7 +11,7 @@ records nothing, saves nothing and decides nothing about stopping: see drive.py.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -26,6 +26,7 @@ from tuneproof.records import Progress, Scores
 from tuneproof.tasks import Answer
 from tuneproof.train.batches import epoch_steps, steps_per_epoch
 from tuneproof.train.optim import scale, set_lr
+from tuneproof.train.seen import Seen, agree
 
 
 @dataclass(slots=True)
@@ -53,11 +54,17 @@ class Job:
     steps: int
     precision: str
     validate: Callable[[Module], Scores]
+    seen: Mapping[int, Seen] = field(default_factory=dict)  # rows of the training view: what has to reach the loss
 
 
 def fit(state: State, job: Job) -> Iterator[Progress]:
-    """Trains from ``state.step`` to ``job.steps``; yields at log points, at validations and when asked to stop."""
+    """Trains from ``state.step`` to ``job.steps``; yields at log points, at validations and when asked to stop.
+
+    CheckError, before the first step, when a row of the training view would reach the loss as something else.
+    """
     settings = job.settings
+    if job.seen:
+        agree(job.seen, list(job.seen), job.encoder.collate([job.examples[row] for row in job.seen]))
     lengths = [len(example) for example in job.examples]
     per_epoch = steps_per_epoch(len(lengths), settings.batch_size)
     started = time.monotonic()
@@ -88,12 +95,12 @@ def fit(state: State, job: Job) -> Iterator[Progress]:
 
 def one_step(state: State, job: Job, micros: Sequence[Sequence[int]]) -> None:
     """One update of the weights from the rows of ``micros``."""
-    rows = [[job.examples[row] for row in micro] for micro in micros]
-    units = sum(example.units for micro in rows for example in micro)
+    units = sum(job.examples[row].units for micro in micros for row in micro)
     state.optimizer.zero_grad(set_to_none=True)
-    for index, examples in enumerate(rows):
+    for index, micro in enumerate(micros):
         torch.manual_seed(_mix(job.settings.seed, state.step, index))
-        batch = job.encoder.collate(examples)
+        batch = job.encoder.collate([job.examples[row] for row in micro])
+        agree(job.seen, micro, batch)
         with arithmetic(job.precision):
             loss = job.answer.loss(state.model, batch) / units
         loss.backward()  # type: ignore[no-untyped-call]

@@ -1,46 +1,18 @@
-"""The page: a report (``report.json``) as one HTML file that opens without a network.
+"""The page of a run: its report (``report.json``) as one HTML file that opens without a network.
 
     (folder / "report.html").write_text(render(report), encoding="utf-8")
 
-A section is one row in SECTIONS, one view that arranges its figures, and one template
-``templates/sections/<name>.html.j2``.
-A section whose figures are missing is left out; keys that nobody knows are ignored. It computes nothing: what is not
-in the report is not on the page. All text of the report is untrusted and is shown as text.
+The shell, the charts and the sections about the data are those of ``tuneproof.page``; here stand the sections about
+the tuned model, each a row in SECTIONS, a view and a template.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
-
-from tuneproof.evaluate.page import compared, numbers, views
-from tuneproof.evaluate.page.words import METRICS, TERMS, Metric
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-TEMPLATES = Path(__file__).parent / "templates"
-TEXT_BUDGET = 1_400_000  # bytes of long user texts on one page: it must stay under 3 MB
-TEXT_SHOWN = 320  # characters of a text before "show all"
-TEXT_MOST = 24_000  # characters of one text behind "show all"
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One part of the page: the name of its template, its title, and the view that gives its figures or None."""
-
-    name: str
-    title: str
-    view: Callable[[Mapping[str, Any]], Mapping[str, Any] | None]
-
+from tuneproof.evaluate.page import compared, views
+from tuneproof.page import Page, Section, View, prepared
+from tuneproof.page import render as render_page
 
 SECTIONS = (
     Section("scores", "Did it help?", compared.scores),
@@ -48,9 +20,10 @@ SECTIONS = (
     Section("classes", "Class by class", views.classes),
     Section("rows", "Best and worst rows", views.rows),
     Section("data", "What was in the file", views.data),
-    Section("ledger", "Every row accounted for", views.ledger),
-    Section("tokens", "How long the rows are", views.tokens),
-    Section("training_view", "What the model learns from a row", views.training_view),
+    Section("checks", "What the doctor found", views.doctor),
+    Section("ledger", "Every row accounted for", prepared.ledger),
+    Section("tokens", "How long the rows are", prepared.tokens),
+    Section("training_view", "What the model learns from a row", prepared.training_view),
     Section("plan", "What was decided, and why", views.plan),
     Section("curves", "How training went", views.curves),
     Section("cost", "What it cost", views.cost),
@@ -58,118 +31,9 @@ SECTIONS = (
     Section("use", "How to use the model", views.use),
     Section("run", "How it was made", views.run),
 )
+PAGE = Page(Path(__file__).parent / "templates", "report.json", views.head, views.verdict, SECTIONS)
 
 
-def render(report: Mapping[str, Any]) -> str:
+def render(report: View) -> str:
     """The whole page; raises nothing for missing, empty or odd parts of the report."""
-    used: dict[str, str] = {}
-    env, own = _environment(), _own(used, views.metric_help(report))
-    sections = []
-    for section in SECTIONS:
-        view = section.view(report)
-        if view:
-            body = env.get_template(f"sections/{section.name}.html.j2").render({**own, **view})
-            sections.append({"name": section.name, "title": section.title, "body": Markup(body)})
-    script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
-    page = env.get_template("page.html.j2").render(
-        **own,
-        verdict=views.verdict(report),
-        sections=sections,
-        words=used,
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )
-    return _printable(page)
-
-
-@cache
-def _environment() -> Environment:
-    """Templates with escaping on, compiled once."""
-    from jinja2 import ChainableUndefined, Environment, FileSystemLoader
-
-    env = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=ChainableUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    filters = ("count", "plural", "number", "share", "score", "signed", "interval", "probability", "duration", "moment")
-    for name in (*filters, "memory", "large"):
-        env.filters[name] = getattr(numbers, name)
-    env.filters["plural_of"] = lambda items, noun, many="": numbers.plural(len(items), noun, many)
-    env.filters["breakable"] = breakable
-    env.filters["file"] = file_name
-    env.filters["last_part"] = _last_part
-    env.filters["legend_of"] = lambda lines: [(f"line-{line.kind}", line.name) for line in lines]
-    return env
-
-
-def _own(used: dict[str, str], metric_help: Mapping[str, str]) -> dict[str, Any]:
-    """What belongs to one page: its budget of text, and in ``used`` the terms that it explains at its end."""
-
-    def term(word: str, shown: str = "") -> Markup:
-        """A term with its meaning in a tooltip."""
-        return _explained(shown or word, word, TERMS.get(word, ""), used)
-
-    def metric(name: Any, first: bool = False) -> Markup:
-        """The name of a metric with its meaning in a tooltip; ``first``: with a capital, at the start of a line."""
-        known = METRICS.get(str(name), Metric(str(name).replace("_", " "), ""))
-        shown = known.name[:1].upper() + known.name[1:] if first else known.name
-        return _explained(shown, known.name, metric_help.get(str(name)) or known.meaning, used)
-
-    return {"term": term, "metric": metric, "shorten": _shortener()}
-
-
-def _explained(shown: str, word: str, meaning: str, used: dict[str, str]) -> Markup:
-    if not meaning:
-        return Markup("{}").format(shown)
-    used[word] = meaning
-    return Markup('<abbr title="{}" tabindex="0">{}</abbr>').format(meaning, shown)
-
-
-def breakable(value: Any) -> Markup:
-    """A label that may be broken after the marks that join its words: transfer_not_received, org/name."""
-    return Markup("<wbr>").join(re.split(r"(?<=[_/.:-])", str(value)))
-
-
-def file_name(value: Any) -> Markup:
-    """The last part of a path, with the whole path in a tooltip: a cache folder says nothing to a reader."""
-    whole = str(value or "")
-    last = _last_part(whole)
-    tip = Markup(' data-tip="{}"').format(whole) if last != whole else ""
-    return Markup("<bdi{}>{}</bdi>").format(tip, breakable(last))
-
-
-def _last_part(value: Any) -> str:
-    return re.split(r"[/\\]", str(value or "").rstrip("/\\"))[-1]
-
-
-def _shortener() -> Callable[[Any], dict[str, Any]]:
-    """Cuts long texts in two: what is shown, and what stands behind "show all", within the budget of the page."""
-    left = TEXT_BUDGET
-
-    def shorten(value: Any) -> dict[str, Any]:
-        nonlocal left
-        text = "" if value is None else str(value)
-        if len(text) <= TEXT_SHOWN:
-            return {"head": text, "chars": len(text)}
-        whole = text[:TEXT_MOST]
-        size = len(whole.encode("utf-8", "replace")) + 5 * sum(map(whole.count, "<>&\"'"))
-        if size > left:
-            whole = ""
-        else:
-            left -= size
-        return {
-            "head": text[:TEXT_SHOWN].rstrip(),
-            "whole": whole,
-            "chars": len(text),
-            "missing": len(text) - len(whole),
-        }
-
-    return shorten
-
-
-def _printable(page: str) -> str:
-    """Without what no file may hold: control characters and halves of surrogate pairs become a visible mark."""
-    return re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]", "\ufffd", page)
+    return render_page(PAGE, report)

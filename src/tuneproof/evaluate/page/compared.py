@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tuneproof.evaluate.page import charts, numbers
-from tuneproof.evaluate.page.given import listing, mapping, mappings
-from tuneproof.evaluate.page.words import METRICS
-
-View = Mapping[str, Any]
+from tuneproof.page import View, charts, numbers
+from tuneproof.page.given import listing, mapping, mappings
+from tuneproof.page.words import METRICS
 
 
 def scores(report: View) -> View | None:

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tuneproof.evaluate.page import charts, numbers
 from tuneproof.evaluate.page.compared import scores
-from tuneproof.evaluate.page.given import listing, mapping, mappings
-from tuneproof.evaluate.page.words import METRICS
+from tuneproof.page import Head, View, charts, checks, last_part, numbers, prepared
+from tuneproof.page.given import listing, mapping, mappings
+from tuneproof.page.words import METRICS
 
-View = Mapping[str, Any]
-PARTS = ("train", "validation", "test")
-PART_NAMES = {"train": "training", "validation": "validation", "test": "test"}
+DATA_PAGE = "../../data/data.html"  # as seen from eval/test/report.html
+DOCTOR_BUDGET = 100_000  # bytes of findings: a taste of each check
 VERDICTS = {
     "better": ("It helped", "The tuned model beats the best baseline by more than chance explains."),
     "inconclusive": ("Cannot tell", "The difference is too small to be told from chance with this test file."),
@@ -25,10 +24,18 @@ VERDICTS = {
 }
 
 
-def metric_help(report: View) -> dict[str, str]:
-    """What the report itself says about its metrics."""
-    found = mapping(mapping(report.get("scores")).get("metric_help"))
-    return {str(name): str(said) for name, said in found.items() if said}
+def head(report: View) -> Head:
+    """The frame of the page."""
+    run_, said = mapping(report.get("run")), mapping(mapping(report.get("scores")).get("metric_help"))
+    name = VERDICTS.get(str(report.get("verdict")), ("", ""))[0]
+    file = last_part(mapping(report.get("data")).get("file")) or str(run_.get("id") or "") or "Tuneproof report"
+    return Head(
+        title=f"{name}: {file}" if name else file,
+        id=str(run_.get("id") or ""),
+        created=str(run_.get("created") or ""),
+        version=str(run_.get("tuneproof") or ""),
+        metric_help={str(name): str(meaning) for name, meaning in said.items() if meaning},
+    )
 
 
 def verdict(report: View) -> View:
@@ -101,105 +108,15 @@ def data(report: View) -> View | None:
     found = mapping(report.get("data"))
     if not found:
         return None
-    labels = {str(name): mapping(counts) for name, counts in mapping(found.get("labels")).items()}
-    total = {name: sum(numbers.real(counts.get(part)) or 0.0 for part in PARTS) for name, counts in labels.items()}
-    ordered = sorted(labels, key=lambda name: (-total[name], name))
-    most = max([*total.values(), 1.0])
-    bars = [
-        {
-            "label": name,
-            "counts": [labels[name].get(part) for part in PARTS],
-            "total": total[name],
-            "bar": charts.bar([((numbers.real(labels[name].get(part)) or 0.0) / most, part) for part in PARTS]),
-        }
-        for name in ordered
-    ]
     found = {**found, "fields": mapping(found.get("fields")), "reasons": listing(found.get("reasons"))}
-    return {"data": found, "labels": bars, "chart": _label_chart(ordered, total) if len(bars) > 12 else None}
+    return {"data": found, **prepared.labels(mapping(found.get("labels")))}
 
 
-def _label_chart(ordered: Sequence[str], total: Mapping[str, float]) -> str:
-    columns = [charts.Column("", total[name], f"{name}: {numbers.plural(total[name], 'row')}") for name in ordered]
-    text = (
-        f"Rows of each of {len(ordered)} labels, most frequent first: from {numbers.count(total[ordered[0]])} "
-        f"({ordered[0]}) down to {numbers.count(total[ordered[-1]])} ({ordered[-1]})."
-    )
-    return charts.column_chart(columns, text=text)
-
-
-def ledger(report: View) -> View | None:
-    """Rows in = rows used + rows dropped."""
-    found = mapping(report.get("ledger"))
-    rows_in, used, dropped = mapping(found.get("rows_in")), mapping(found.get("used")), mappings(found.get("dropped"))
-    if not rows_in and not used:
-        return None
-    sums = [
-        sum(numbers.real(n) or 0.0 for n in part)
-        for part in (rows_in.values(), used.values(), [one.get("rows") for one in dropped])
-    ]
-    whole = max(sums[0], 1.0)
-    parts = [((numbers.real(used.get(part)) or 0.0) / whole, part) for part in PARTS]
-    return {
-        "rows_in": rows_in,
-        "used": {PART_NAMES.get(str(k), k): n for k, n in used.items()},
-        "dropped": [{**one, "lines": listing(one.get("lines"))} for one in dropped],
-        "sums": sums,
-        "closes": sums[0] == sums[1] + sums[2],
-        "notes": listing(found.get("notes")),
-        "bar": charts.bar([*parts, (sums[2] / whole, "dropped")]),
-    }
-
-
-def tokens(report: View) -> View | None:
-    """Lengths of the rows in tokens, per part, with a histogram of the training rows."""
-    found = {part: mapping(mapping(report.get("tokens")).get(part)) for part in PARTS}
-    found = {part: one for part, one in found.items() if one}
-    if not found:
-        return None
-    first = next(iter(found))
-    bins = [[*map(numbers.real, listing(one))] for one in listing(found[first].get("histogram"))]
-    drawn = [
-        (a, b, n)
-        for a, b, n in (one for one in bins if len(one) == 3)
-        if a is not None and b is not None and n is not None
-    ]
-    columns = [
-        charts.Column(
-            numbers.count(a), n, f"{numbers.count(a)} to {numbers.count(b)} tokens: {numbers.plural(n, 'row')}"
-        )
-        for a, b, n in drawn
-    ]
-    shape = mapping(found[first].get("tokens"))
-    half, most = numbers.count(shape.get("median")), numbers.count(shape.get("max"))
-    text = f"Rows by length: half have up to {half} tokens, the longest {most}."
-    start, end = (drawn[0][0], drawn[-1][1]) if drawn else (0.0, 0.0)
-    middle = numbers.real(shape.get("median"))
-    mark = ((middle - start) / (end - start), "half are shorter") if middle is not None and end > start else None
-    return {
-        "parts": [{"name": PART_NAMES[part], **one} for part, one in found.items()],
-        "first": PART_NAMES[first],
-        "main": found[first],
-        # a row of a classification carries one loss, not one per token: nothing to tell
-        "loss": any((numbers.real(mapping(one.get("loss")).get("max")) or 0) > 1 for one in found.values()),
-        "chart": charts.column_chart(columns, text=text, mark=mark, edges=True, every=max(1, len(columns) // 5))
-        if columns
-        else None,
-    }
-
-
-def training_view(report: View) -> View | None:
-    """The row as the model reads it; neighbours of one kind are joined."""
-    examples = []
-    for one in mappings(report.get("training_view")):
-        pieces: list[dict[str, Any]] = []
-        for piece in mappings(one.get("pieces")):
-            if pieces and pieces[-1]["loss"] == bool(piece.get("loss")):
-                pieces[-1]["text"] += str(piece.get("text") or "")
-            else:
-                pieces.append({"text": str(piece.get("text") or ""), "loss": bool(piece.get("loss"))})
-        if pieces:
-            examples.append({"title": one.get("title"), "pieces": pieces})
-    return {"examples": examples} if examples else None
+def doctor(report: View) -> View | None:
+    """What the data doctor found, in short: the data page has the rest."""
+    files = map(str, mapping(mapping(report.get("ledger")).get("rows_in")))
+    found = checks.checks(report.get("doctor"), files, DOCTOR_BUDGET)
+    return {**found, "data_page": DATA_PAGE} if found else None
 
 
 def plan(report: View) -> View | None:

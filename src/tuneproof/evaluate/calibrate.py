@@ -1,0 +1,99 @@
+"""One number that makes confidences true: a temperature, fitted on rows of its own and kept with the model.
+
+    rows = calibration_rows(validation.columns["id"])       # half of the validation rows, by hash, which training skips
+    predictor = calibrate(run, Predictor.open(run), examples, say)
+
+``model/calibration.json`` holds it; ``Predictor`` divides the logits by it. Plain transformers open the model without
+it: then confidences are the uncalibrated ones and labels are the same. It never looks at a test row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from tuneproof.device import arithmetic
+from tuneproof.modalities import Example
+from tuneproof.predict import BATCH_TOKENS, Predictor, by_length
+from tuneproof.records import Prediction
+from tuneproof.run import Run
+from tuneproof.stats.calibration import calibration_error, fit_temperature
+
+FEWEST = 200  # validation rows from which half of them can be spared
+
+
+def calibration_rows(ids: Sequence[str]) -> list[int]:
+    """Numbers of the validation rows that are for the temperature alone; none of fewer than 200 rows."""
+    if len(ids) < FEWEST:
+        return []
+    return [index for index, id in enumerate(ids) if hashlib.sha256(f"calibration {id}".encode()).digest()[0] % 2]
+
+
+def divided(
+    ids: Sequence[str], examples: Sequence[Example], labels: Sequence[str]
+) -> tuple[list[Example], list[Example]]:
+    """Validation rows for training to look at, and those for the temperature (where answers are one of ``labels``)."""
+    spared = set(calibration_rows(ids)) if labels else set()
+    sides: tuple[list[Example], list[Example]] = ([], [])
+    for index, example in enumerate(examples):
+        sides[index in spared].append(example)
+    return sides
+
+
+def calibrate(run: Run, predictor: Predictor, examples: Sequence[Example], say: Callable[[str], None]) -> Predictor:
+    """The predictor at the temperature of the run, which is fitted on ``examples`` the first time.
+
+    A task without a fixed set of labels has no temperature, and nothing is written.
+    """
+    if run.calibration is None and predictor.schema.labels:
+        run.write_calibration(_fitted(predictor, examples, say))
+    return dataclasses.replace(predictor, answer=predictor.answer.at_temperature(run.temperature))
+
+
+def _fitted(predictor: Predictor, examples: Sequence[Example], say: Callable[[str], None]) -> dict[str, Any]:
+    if not examples:
+        why = f"fewer than {FEWEST} validation rows, so none could be spared for it"
+        return {"temperature": 1.0, "accepted": False, "nll_before": None, "nll_after": None, "n": 0, "reason": why}
+    say(f"Fitting the temperature on {len(examples):,} validation rows of its own.")
+    found = fit_temperature(logits(predictor, examples), np.array([example.label for example in examples]))
+    return {
+        "temperature": found.value,
+        "accepted": found.accepted,
+        "nll_before": found.nll_before,
+        "nll_after": found.nll_after,
+        "n": found.n,
+        "reason": found.reason,
+    }
+
+
+def logits(predictor: Predictor, examples: Sequence[Example]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """(rows, classes), in the order of ``examples``, before any temperature."""
+    found = np.empty((len(examples), len(predictor.schema.labels)))
+    with torch.inference_mode(), arithmetic(predictor.config.evaluate.precision):
+        for indices in by_length([len(example) for example in examples], BATCH_TOKENS):
+            batch = predictor.encoder.collate([examples[index] for index in indices])
+            found[indices] = predictor.answer.logits(predictor.model, batch).numpy()
+    return found
+
+
+def expected_error(predictions: Sequence[Prediction], raw: bool = False) -> dict[str, Any] | None:
+    """Calibration error with interval and diagram; ``raw`` before the temperature; None without confidences."""
+    sure = [p.scores.get("raw_confidence", p.confidence) if raw else p.confidence for p in predictions]
+    right = [p.scores.get("correct") for p in predictions]
+    known = [(float(c), float(r)) for c, r in zip(sure, right, strict=True) if c is not None and r is not None]
+    if not known or len(known) < len(predictions):
+        return None
+    found = calibration_error([min(1.0, c) for c, _ in known], [r for _, r in known])
+    return {
+        "ece": found.value,
+        "low": found.low,
+        "high": found.high,
+        "chance": found.chance,
+        "n": found.n,
+        "bins": [list(each) for each in found.bins],
+    }

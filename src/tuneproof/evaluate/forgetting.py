@@ -1,0 +1,259 @@
+"""What tuning cost of what the model could do before: measured on general text, in every run.
+
+    forgetting(tuned, base, run.plan["model"], [("general text", documents(500))], examples["test"])
+
+A language model: paired loss per document (tuned minus base, nats per token) with a t-interval; the limit is an upper
+bound of .05. And KL(base || tuned) per answer token on the task's test rows, which tells how far the model moved where
+it was meant to (RL's Razor, arXiv 2509.04259); it has no limit. An encoder: masked-LM loss where its folder holds that
+head, else how well a linear probe on its frozen vectors tells the passages' subjects apart. It cannot say which
+knowledge was lost.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import Module, functional
+
+from tuneproof.device import arithmetic
+from tuneproof.evaluate.retain import PROBED, Document
+from tuneproof.modalities import Example
+from tuneproof.predict import Predictor, by_length, embed
+from tuneproof.stats.paired import Difference, difference
+from tuneproof.stats.verdicts import FEWEST
+
+LIMIT = 0.05  # upper bound of what is accepted: nats per token, or share of passages
+TOKENS = 96  # of a document that are read: enough to know a text by, and a 135M model reads 500 of them in a minute
+PROMPTS = 64  # test rows on which the divergence is measured
+CHUNK_TOKENS = 512  # of a batch here, where every token has logits: over 50,000 words those are 100 MB for each model
+MASKED = 0.15  # share of tokens that are masked (Devlin et al. 2019)
+FOLDS = 5
+WRITER = "decoder"  # kind of model whose knowledge shows in the loss of a text
+
+Set = tuple[str, Sequence[Document]]
+
+
+def forgetting(
+    tuned: Predictor, base: Predictor, about: Mapping[str, Any], sets: Sequence[Set], rows: Sequence[Example]
+) -> dict[str, Any]:
+    """Plain JSON: {"limit", "sets": [...], "kl": {...} or None}. ``about`` is the model of the plan.
+
+    Adapters are merged into the tuned model, so it is not to be used afterwards.
+    """
+    if about["kind"] == WRITER and not tuned.schema.labels:
+        kl = divergence(tuned, base, rows)
+        found = [
+            _of_losses(name, _losses(base, texts), _losses(tuned, texts), "nats per token") for name, texts in sets
+        ]
+        return {"limit": LIMIT, "sets": found, "kl": kl}
+    bodies = plain(base.model), plain(tuned.model)
+    heads = _masked_models(bodies[1], Path(about["path"]))
+    if heads is None:
+        found = [probe(name, texts, bodies, base) for name, texts in sets]
+    else:
+        found = [
+            _of_losses(
+                name,
+                _masked_losses(heads[0], base, texts),
+                _masked_losses(heads[1], base, texts),
+                "nats per masked token",
+            )
+            for name, texts in sets
+        ]
+    return {"limit": LIMIT, "sets": found, "kl": None}
+
+
+def told(found: Mapping[str, Any]) -> list[str]:
+    """The sentences for the page and the model card."""
+    return [one["sentence"] for one in found["sets"]]
+
+
+# -- language models
+
+
+def _losses(predictor: Predictor, texts: Sequence[Document]) -> list[float]:
+    """Nats per token of each document."""
+    examples = [_whole(predictor, one.text) for one in texts]
+    found = [0.0] * len(examples)
+    with torch.inference_mode(), arithmetic(predictor.config.evaluate.precision):
+        for indices in by_length([len(example) for example in examples], CHUNK_TOKENS):
+            batch = predictor.encoder.collate([examples[index] for index in indices])
+            for index, p in zip(indices, predictor.answer.predict(predictor.model, batch), strict=True):
+                found[index] = p.scores["nll"] / p.scores["tokens"]
+    return found
+
+
+def _whole(predictor: Predictor, text: str) -> Example:
+    """A document as tokens that all carry loss, without any template."""
+    ids = predictor.encoder.tokenizer(text, verbose=False)["input_ids"][: min(TOKENS, predictor.encoder.max_length)]
+    return Example(ids, loss=[True] * len(ids))
+
+
+def divergence(tuned: Predictor, base: Predictor, rows: Sequence[Example]) -> dict[str, Any] | None:
+    """KL(base || tuned) in nats per answer token on at most 64 test rows, with a t-interval over rows."""
+    chosen = list(rows[:PROMPTS])
+    per_row = np.zeros(len(chosen))
+    with torch.inference_mode(), arithmetic(tuned.config.evaluate.precision):
+        for indices in by_length([len(example) for example in chosen], CHUNK_TOKENS):
+            batch = tuned.encoder.collate([chosen[index] for index in indices])
+            assert batch.loss is not None
+            logs = [functional.log_softmax(p.answer.logits(p.model, batch), -1) for p in (base, tuned)]  # (N, vocab)
+            each = (logs[0].exp() * (logs[0] - logs[1])).sum(-1)
+            counts = batch.loss[:, 1:].sum(-1).tolist()
+            for index, part in zip(indices, torch.split(each, counts), strict=True):
+                per_row[index] = float(part.mean()) if len(part) else 0.0
+    if len(chosen) < 2:
+        return None
+    zero = difference(np.zeros(len(chosen)), per_row)
+    return {"value": zero.value, "low": max(0.0, zero.low or 0.0), "high": zero.high, "n": len(chosen)}
+
+
+# -- encoders with their masked-language-model head
+
+
+def _masked_models(tuned: Any, folder: Path) -> list[Module] | None:
+    """The pretrained head on both bodies, [base, tuned]; None where the pretrained folder holds no such head."""
+    from transformers import AutoModelForMaskedLM
+
+    options = {"local_files_only": True, "dtype": torch.float32, "use_safetensors": True}
+    try:
+        first, loaded = AutoModelForMaskedLM.from_pretrained(folder, output_loading_info=True, **options)
+    except (OSError, ValueError):  # an architecture for which there is no such head
+        return None
+    if loaded["missing_keys"]:
+        return None
+    second = AutoModelForMaskedLM.from_pretrained(folder, **options)
+    second.base_model.load_state_dict(tuned.base_model.state_dict(), strict=False)  # one side may have no pooler
+    return [first.eval(), second.eval()]
+
+
+def plain(model: Any) -> Any:
+    """An ordinary transformers model, adapters merged into it."""
+    from peft import PeftModel
+
+    return model.merge_and_unload().eval() if isinstance(model, PeftModel) else model
+
+
+def _masked_losses(head: Module, base: Predictor, texts: Sequence[Document]) -> list[float]:
+    """Nats per masked token of each document; the same tokens are masked for both models."""
+    tokenizer = base.encoder.tokenizer
+    examples = [_whole(base, one.text) for one in texts]
+    draw = torch.Generator().manual_seed(0)
+    hidden = [torch.rand(len(example), generator=draw) < MASKED for example in examples]
+    found = np.zeros(len(examples))
+    with torch.inference_mode(), arithmetic(base.config.evaluate.precision):
+        for indices in by_length([len(example) for example in examples], CHUNK_TOKENS):
+            batch = base.encoder.collate([examples[index] for index in indices])
+            masked = _padded([hidden[index] for index in indices], batch.ids.shape[1]) & (batch.mask > 0)
+            masked[:, 1] |= ~masked.any(-1)  # a short text still has one
+            ids = batch.ids.masked_fill(masked, tokenizer.mask_token_id)
+            logits = head(input_ids=ids, attention_mask=batch.mask).logits.float()
+            for row, index in enumerate(indices):
+                where = masked[row]
+                found[index] = float(functional.cross_entropy(logits[row][where], batch.ids[row][where]))
+    return list(found)
+
+
+def _padded(rows: Sequence[Tensor], width: int) -> Tensor:
+    found = torch.zeros((len(rows), width), dtype=torch.bool)
+    for index, row in enumerate(rows):
+        found[index, : len(row)] = row
+    return found
+
+
+# -- encoders without one
+
+
+def probe(name: str, texts: Sequence[Document], models: tuple[Any, Any], base: Predictor) -> dict[str, Any]:
+    """Accuracy of a linear probe that tells subjects apart, 5-fold, on both models' vectors; paired by passage."""
+    sizes = Counter(one.subject for one in texts)
+    kept = [one for one in texts if one.subject and sizes[one.subject] >= PROBED]
+    subjects = sorted({one.subject for one in kept})
+    if len(subjects) < 2 or len(kept) < FEWEST:
+        why = f"{name}: a probe needs two subjects (column label) with {PROBED} texts each, so nothing was measured"
+        return {"name": name, "measure": "linear probe", "n": len(kept), "verdict": "not measured", "sentence": why}
+    codes = np.array([subjects.index(one.subject) for one in kept])
+    right = [_probed(vectors(model, base, kept), codes) for model in models]
+    gap = difference(right[0], right[1])
+    lost = dataclasses.replace(gap, value=_minus(gap.value), low=_minus(gap.high), high=_minus(gap.low))
+    return _judged(name, "linear probe", f"of {len(subjects)} subjects told apart", right[0], right[1], lost)
+
+
+def vectors(model: Any, base: Predictor, texts: Sequence[Document]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """(documents, width): the frozen vectors of a model, its head left aside."""
+    examples = [Example(_whole(base, one.text).ids) for one in texts]
+    return embed(model, base.encoder, examples, base.config.evaluate.precision)
+
+
+def _probed(found: np.ndarray[Any, Any], codes: np.ndarray[Any, Any]) -> list[float]:
+    """1.0 for each passage whose subject a probe named rightly that had not seen it."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    machine = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300, tol=1e-3))
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    said = cross_val_predict(machine, found, codes, cv=folds)
+    return [float(right) for right in said == codes]
+
+
+# -- sentences
+
+
+def _of_losses(name: str, before: Sequence[float], after: Sequence[float], unit: str) -> dict[str, Any]:
+    return _judged(name, "loss", unit, before, after, difference(before, after))
+
+
+def _judged(
+    name: str, kind: str, unit: str, before: Sequence[float], after: Sequence[float], lost: Difference
+) -> dict[str, Any]:
+    """``lost`` is how much worse the tuned model is: positive is forgetting, whatever the measure."""
+    assert lost.value is not None and lost.low is not None and lost.high is not None and lost.p is not None
+    measurable = lost.low > 0 and lost.p <= 0.05
+    if lost.high <= LIMIT:
+        word = "kept" if not measurable else "slightly worse"
+    else:
+        word = "forgot" if measurable else "cannot tell"
+    values = [math.fsum(each) / len(each) for each in (before, after)]
+    share = kind != "loss"
+    figures = [f"{100 * v:.1f}%" if share else f"{v:.3f}" for v in values]
+    scale, what = (100, "points") if share else (1, unit)
+    gap = f"{scale * lost.value:.{1 if share else 3}f} {what} (95% interval " + (
+        f"{scale * lost.low:.{1 if share else 3}f} to {scale * lost.high:.{1 if share else 3}f})"
+    )
+    meaning = {
+        "kept": "no forgetting beyond the limit",
+        "slightly worse": "measurably worse, within the limit",
+        "forgot": "it forgot more than the limit allows"
+        if lost.low > LIMIT
+        else "it forgot, perhaps more than the limit",
+        "cannot tell": "the documents cannot tell whether it forgot",
+    }[word]
+    limit = f"{scale * LIMIT:g} {what}"
+    return {
+        "name": name,
+        "measure": kind,
+        "unit": unit,
+        "n": lost.n,
+        "base": values[0],
+        "tuned": values[1],
+        "lost": {"value": lost.value, "low": lost.low, "high": lost.high, "p": lost.p, "method": lost.method},
+        "measurable": measurable,
+        "within_limit": lost.high <= LIMIT,
+        "verdict": word,
+        "sentence": f"Forgetting on {lost.n:,} documents of {name}: {figures[0]} {unit} before, {figures[1]} after, "
+        f"a loss of {gap}; limit {limit}: {meaning}.",
+    }
+
+
+def _minus(value: float | None) -> float | None:
+    return None if value is None else -value

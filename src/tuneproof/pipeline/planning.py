@@ -1,0 +1,125 @@
+"""The plan: rules, a few measured steps, and what the budget asks for; what the engine is handed.
+
+plan = make_plan(ready, view)
+plan["settings"]["train.lr"], plan["cost"]["memory_gib"]
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tuneproof.config import Config, build
+from tuneproof.decide import Cost, Situation, Volume, decide, fit_budget, measure, price, refuse_if_too_large
+from tuneproof.device import bf16_gain, machine
+from tuneproof.evaluate import divided
+from tuneproof.memory import peak
+from tuneproof.pipeline.ready import Ready
+from tuneproof.pipeline.view import View
+from tuneproof.predict import predict_examples
+from tuneproof.run import Run
+from tuneproof.stats.power import power_line
+from tuneproof.train.batches import epoch_steps
+from tuneproof.train.fit import Work, assemble, job
+from tuneproof.train.loop import one_step
+
+
+def plan_stage(run: Run, ready: Ready, view: View) -> tuple[Work, int]:
+    if not (run.path / "plan.json").is_file():
+        with timed(run, "plan"):
+            run.write_plan(make_plan(ready, view))
+        run.mark("decided", peak_bytes=peak())
+        view.planned(run.plan)
+    made = run.plan
+    return work_of(ready, build(made["config"])), made["cost"]["steps"]
+
+
+def make_plan(ready: Ready, view: View) -> dict[str, Any]:
+    """Rules, then a few measured steps, then what the budget asks for."""
+    examples = ready.encoded.examples
+    longest = max(len(example) for example in examples["train"])
+    situation = Situation(
+        ready.task.answer,
+        ready.facts,
+        train_rows=len(examples["train"]),
+        longest=longest,
+        learnt=round(ready.encoded.counts["train"]["loss"]["p95"]),
+        machine=machine(),
+        bf16_gain=bf16_gain(),
+    )
+    decided = decide(ready.config, situation, ready.given)
+    view.say("Measuring a few training steps")
+    cost, trained, total = _measured(ready, decided.config, longest)
+    gc.collect()  # the measured model
+    volume = Volume(
+        rows=len(examples["train"]),
+        test_rows=len(examples["test"]),
+        test_tokens=sum(len(example) for example in examples["test"]) / len(examples["test"]),
+        passes=1 + len(ready.task.answer.baselines),
+    )
+    tight = fit_budget(decided.config, cost, volume)
+    if tight:
+        budgeted = ready.config.replace({name: setting.value for name, setting in tight.items()})
+        decided = decide(budgeted, situation, {**ready.given, **tight})
+    test_rows = min(volume.test_rows, decided.config.evaluate.test_rows or volume.test_rows)
+    return {
+        "config": decided.config.model_dump(exclude_none=True),
+        "settings": {name: dataclasses.asdict(setting) for name, setting in sorted(decided.settings.items())},
+        "model": dataclasses.asdict(ready.facts),
+        "cost": {
+            **price(decided.config, cost, volume),
+            **dataclasses.asdict(cost),
+            "trained_parameters": trained,
+            "all_parameters": total,
+        },
+        "power": power_line(test_rows) if ready.task.answer.higher_is_better else "",
+    }
+
+
+def _measured(ready: Ready, config: Config, longest: int) -> tuple[Cost, int, int]:
+    """A few real steps on a model that is thrown away afterwards."""
+    estimated = refuse_if_too_large(ready.facts, config, longest, machine())
+    work = work_of(ready, config)
+    state = assemble(work)
+    order = epoch_steps(
+        [len(example) for example in work.train],
+        batch_size=config.train.batch_size,
+        accumulate=config.train.accumulate,
+        seed=config.train.seed,
+        epoch=0,
+    )
+    running = job(work, len(order))
+
+    def forward(rows: Any) -> None:
+        predict_examples(
+            state.model, work.answer, work.encoder, [work.train[row] for row in rows], config.evaluate.precision
+        )
+
+    lengths = [len(example) for example in work.train]
+    cost = measure(lambda step: one_step(state, running, step), forward, order, lengths, estimated)
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in state.model.parameters()]
+    return cost, sum(size for size, trains in sizes if trains), sum(size for size, _ in sizes)
+
+
+def work_of(ready: Ready, config: Config) -> Work:
+    examples = ready.encoded.examples
+    base = Path(ready.facts.path)
+    validation, _ = divided(ready.encoded.splits.validation.columns["id"], examples["validation"], ready.schema.labels)
+    return Work(ready.task.answer, ready.schema, config, base, ready.encoder, examples["train"], validation)
+
+
+@contextmanager
+def timed(run: Run, stage: str) -> Iterator[None]:
+    """Adds the seconds of the block to those that the stage took in earlier attempts."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        seconds = dict(run.asked["seconds"])
+        seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - began, 1)
+        run.mark(run.asked["state"], seconds=seconds)

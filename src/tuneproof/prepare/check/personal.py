@@ -1,0 +1,238 @@
+"""Personal data and secrets in any part of any row: counted, shown masked, and replaced when the policy is fix.
+
+    checked = personal_data(subject)
+    checked.figures["kinds"][0]      # {"kind": "e-mail address", "values": 12, "different values": 9, ...}
+
+Every text of a row is looked at: texts, labels, groups, each message of any role. A conversation is looked at as one
+text, as the question may say what the number in the answer is. Fix and drop reach all three sides, a test file
+included, as no file of the run should hold the values; a label is never rewritten. What ``find`` does not know (names)
+stays.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from heapq import nsmallest
+from operator import and_, or_
+from typing import Any
+
+import polars as pl
+
+from tuneproof import personal
+from tuneproof.errors import DataError
+from tuneproof.personal.key import redaction_key
+from tuneproof.prepare.check.subject import KEPT, Checked, Subject
+from tuneproof.records import Finding
+
+NAME = "personal_data"
+CHUNK = 100_000  # rows sifted at a time, so that the copy of a column that polars needs stays small
+SAMPLES = 5  # masked values shown per kind
+LONE_NUMBER = r"(?:^|\x00)\s*[0-9]{4,9}[\s.!]*(?:$|\x00)"
+BETWEEN = "\0"  # stands between the messages of a conversation while it is one text; no value can span it
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What stands in one part of one row."""
+
+    side: str
+    row: int
+    part: str
+    kinds: tuple[str, ...]  # one for each value
+
+
+@dataclass(slots=True)
+class Count:
+    """What was found of one kind."""
+
+    values: int
+    distinct: set[int]  # hashes of the values in their normal form
+    rows: dict[str, set[int]]
+    samples: dict[str, None]  # masked; a dictionary keeps the order
+
+
+def personal_data(subject: Subject) -> Checked:
+    """Every row with a value of a kind in ``personal.KINDS``; DataError for a label that would have to be rewritten."""
+    counts: dict[str, Count] = {}
+    hits: dict[tuple[str, int], list[Hit]] = defaultdict(list)
+    lone: set[tuple[str, int]] = set()
+    for hit in _hits(subject, counts, lone):
+        hits[(hit.side, hit.row)].append(hit)
+    if subject.options.personal_data == "fix":
+        _no_labels(subject, hits)
+    worst = nsmallest(KEPT, hits.items(), key=lambda item: (*_order(item[1]), item[0][1]))
+    leave: dict[str, list[int]] = defaultdict(list)
+    for side, row in sorted(hits):
+        leave[side].append(row)
+    return Checked(
+        looked_at=sum(len(table) for _, table in subject.splits.items()),
+        found=len(hits),
+        findings=[_finding(subject, side, row, several) for (side, row), several in worst],
+        leave=dict(leave),
+        repaired=_repaired(subject, hits) if subject.options.personal_data == "fix" else {},
+        figures={"kinds": [_figures(kind, counts[kind]) for kind in personal.KINDS if kind in counts]},
+        note="Names of persons and dates of birth are not looked for." + _unexplained(len(lone - set(hits))),
+    )
+
+
+def candidates(texts: Sequence[str]) -> list[int]:
+    """The places of the texts in which ``personal.find`` may find something; of all others it finds nothing."""
+    column = pl.Series("text", texts, pl.String)
+    possible = column.str.contains(personal.GATE).arg_true()
+    rest = column.gather(possible)
+    hints = {hint: rest.str.contains(hint) for hints in personal.FAMILIES for hint in hints}
+    families = [reduce(and_, (hints[hint] for hint in family)) for family in personal.FAMILIES]
+    places: list[int] = possible.filter(reduce(or_, families)).to_list()
+    return places
+
+
+def _matching(texts: Sequence[str], pattern: str) -> list[int]:
+    places: list[int] = pl.Series(texts, dtype=pl.String).str.contains(pattern).arg_true().to_list()
+    return places
+
+
+def _unexplained(rows: int) -> str:
+    """A sentence on the rows whose text, or a message of it, is a number and nothing else."""
+    if rows == 0:
+        return ""
+    told = f"{rows:,} {'row has' if rows == 1 else 'rows have'}"
+    return f" {told} a text that is nothing but a number of 4 to 9 digits; only a person can say what it is."
+
+
+def _hits(subject: Subject, counts: dict[str, Count], lone: set[tuple[str, int]]) -> Iterator[Hit]:
+    """All hits, column by column; ``counts`` grows with them, and ``lone`` by the rows of a bare number."""
+    tables = list(subject.splits.items())
+    total = sum(len(table) * (len(table.columns) - 1) for _, table in tables)
+    done = 0
+    for side, table in tables:
+        for part in (name for name in table.columns if name != "id"):
+            values = table.columns[part]
+            for start in range(0, len(table), CHUNK):
+                texts = [_text(value) for value in values[start : start + CHUNK]]
+                if part not in ("group", "label"):
+                    lone |= {(side, start + place) for place in _matching(texts, LONE_NUMBER)}
+                for place in candidates(texts):
+                    matches = personal.find(texts[place])
+                    if matches:
+                        hit = Hit(side, start + place, part, tuple(match.kind for match in matches))
+                        _count(counts, hit, texts[place], matches)
+                        yield hit
+                done += len(texts)
+                subject.progress("personal data", done, total)
+
+
+def _count(counts: dict[str, Count], hit: Hit, text: str, matches: Sequence[personal.Match]) -> None:
+    for match in matches:
+        count = counts.setdefault(match.kind, Count(0, set(), defaultdict(set), {}))
+        value = text[match.start : match.end]
+        count.values += 1
+        count.distinct.add(hash(personal.normal(match.kind, value)))
+        count.rows[hit.side].add(hit.row)
+        if len(count.samples) < SAMPLES:
+            count.samples[personal.mask(value)] = None
+
+
+def _figures(kind: str, count: Count) -> dict[str, Any]:
+    """A line of the table of kinds."""
+    return {
+        "kind": personal.KINDS[kind],
+        "secret": "yes" if kind in personal.SECRETS else "no",
+        "values": count.values,
+        "different values": len(count.distinct),
+        **{f"rows of {side}": len(count.rows[side]) for side in ("train", "validation", "test")},
+        "masked": ", ".join(count.samples),
+    }
+
+
+# -- one row
+
+
+def _order(hits: Sequence[Hit]) -> tuple[int, int]:
+    """Secrets first, then the rows with most values."""
+    kinds = [kind for hit in hits for kind in hit.kinds]
+    return -sum(kind in personal.SECRETS for kind in kinds), -len(kinds)
+
+
+def _finding(subject: Subject, side: str, row: int, hits: Sequence[Hit]) -> Finding:
+    """The evidence is masked as a whole before a part of it is cut out: a cut value would not be recognised."""
+    kinds = Counter(kind for hit in hits for kind in hit.kinds)
+    secret = any(kind in personal.SECRETS for kind in kinds)
+    told = ", ".join(f"{number} x {personal.KINDS[kind]}" for kind, number in kinds.items())
+    parts = " and ".join(dict.fromkeys(hit.part for hit in hits))
+    advice = "Withdraw it where it is valid, and replace it" if secret else "Replace it"
+    text = _text(subject.table(side).columns[hits[0].part][row])
+    start = max(0, personal.find(text)[0].start - 60)  # what is masked before it only makes the text shorter
+    return subject.finding(
+        NAME,
+        side,
+        row,
+        "error" if secret else "warn",
+        f"In the {parts}: {told}. {advice} with check.personal_data=fix, or drop the row.",
+        evidence=personal.masked(text)[start:].replace(BETWEEN, " | "),
+    )
+
+
+def _no_labels(subject: Subject, hits: Mapping[tuple[str, int], Sequence[Hit]]) -> None:
+    for (side, row), several in hits.items():
+        for hit in several:
+            if hit.part == "label":
+                label = personal.masked(subject.table(side).columns["label"][row])
+                raise DataError(
+                    f'{subject.where(side, row)}: the label "{label}" holds personal data '
+                    f"({personal.KINDS[hit.kinds[0]]}), and labels are not rewritten.",
+                    "Rename the class in the file, or set check.personal_data=drop.",
+                )
+
+
+# -- the policy fix
+
+
+def _repaired(subject: Subject, hits: Mapping[tuple[str, int], Sequence[Hit]]) -> dict[str, dict[int, dict[str, Any]]]:
+    if not hits:
+        return {}
+    key = redaction_key()
+    repaired: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
+    for (side, row), several in hits.items():
+        columns = subject.table(side).columns
+        repaired[side][row] = {hit.part: redacted_value(columns[hit.part][row], key) for hit in several}
+    return dict(repaired)
+
+
+def redacted_value(value: Any, key: bytes) -> Any:
+    """A text, or a list of messages, with placeholders for all that ``personal.find`` finds in it."""
+    if isinstance(value, str):
+        return personal.redacted(value, key)
+    pieces = iter(personal.redacted(_text(value), key).split(BETWEEN))
+    return _filled(value, pieces)
+
+
+def _text(value: Any) -> str:
+    """A value as one text: the strings in it with BETWEEN in between (a NUL of the text itself becomes a space)."""
+    return value if isinstance(value, str) else BETWEEN.join(text.replace(BETWEEN, " ") for text in _strings(value))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every string in a nested value, but for the names of roles."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if key != "role":
+                yield from _strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+
+
+def _filled(value: Any, pieces: Iterator[str]) -> Any:
+    """``value`` with its strings replaced one after the other, in the order of ``_strings``."""
+    if isinstance(value, str):
+        return next(pieces)
+    if isinstance(value, Mapping):
+        return {key: item if key == "role" else _filled(item, pieces) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, pieces) for item in value]
+    return value

@@ -1,0 +1,160 @@
+"""Tasks whose files the doctor can examine, though no method tunes a model for them yet. READABLE is the table.
+
+    READABLE["token-classification"].recognise(columns, asked)
+
+``tuneproof check`` asks these beside TASKS; ``tune`` does not, and refuses such a file by the name of its layout. A row
+becomes its text, for the checks that read texts, and the parts of the task, for the ledger and the id. When a task is
+built, its row moves from here to TASKS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tuneproof.config import Data
+from tuneproof.records import Column, Guess, Row, Schema, Table
+from tuneproof.tasks.layouts import LABEL_NAMES, is_free_text
+from tuneproof.tasks.rows import Unusable, blank, check_labels, written
+from tuneproof.tasks.tables import Canonical, canonical_rows
+
+SURE = 0.985  # more than what TASKS say of the same columns, less than what is named as something else still
+# fmt: off
+LANGUAGES = frozenset((
+    "ar", "cs", "da", "de", "el", "en", "es", "et", "fi", "fr", "he", "hi", "hu", "it", "ja", "ko", "lt", "lv", "nl",
+    "no", "pl", "pt", "ro", "ru", "sk", "sl", "sv", "tr", "uk", "zh",
+))  # ISO 639-1
+# fmt: on
+SIDES = (("left_", "right_"), ("a_", "b_"), ("first_", "second_"))  # prefixes of the two halves of a pair
+PAIRS = (("sentence1", "sentence2"), ("text1", "text2"), ("question1", "question2"), ("premise", "hypothesis"))
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """One such task: the columns that make it known, and what a row becomes."""
+
+    known: Callable[[Sequence[Column]], Guess | None]
+    parts: Callable[[Row, Schema], dict[str, Any]]
+
+    def recognise(self, columns: Sequence[Column], asked: Data) -> Guess | None:
+        return None if asked.text or asked.label else self.known(columns)
+
+    def canonical(self, row: Row, schema: Schema) -> dict[str, Any]:
+        return self.parts(row, schema)
+
+    def canonical_columns(self, table: Table, schema: Schema) -> Canonical:
+        return canonical_rows(table, schema, self.parts)
+
+    def check(self, table: Table, schema: Schema) -> None:
+        if "label" in schema.fields:
+            check_labels(table, schema)
+
+    def texts(self, row: Row) -> tuple[str, str]:
+        """The text, and the truth as a person reads it."""
+        truth = next(value for name, value in row.items() if name in ("label", "target", "answers", "tags"))
+        return str(row["text"]), truth if isinstance(truth, str) else " ".join(map(str, truth))
+
+
+def _named(columns: Sequence[Column], *names: str) -> Column | None:
+    return next((column for name in names for column in columns if column.name.lower() == name), None)
+
+
+def _tokens(columns: Sequence[Column]) -> Guess | None:
+    tokens, tags = _named(columns, "tokens", "words"), _named(columns, "ner_tags", "tags", "pos_tags", "labels")
+    if tokens is None or tags is None or not tokens.kinds.get("list") or not tags.kinds.get("list"):
+        return None
+    reason = f'columns "{tokens.name}" and "{tags.name}" are lists: words, and a tag for each'
+    return Guess("tokens+tags", {"tokens": tokens.name, "tags": tags.name}, SURE, reason)
+
+
+def _tagged(row: Row, schema: Schema) -> dict[str, Any]:
+    tokens, tags = row.get(schema.fields["tokens"]), row.get(schema.fields["tags"])
+    if not isinstance(tokens, list) or not tokens:
+        raise Unusable("empty text")
+    if not isinstance(tags, list) or len(tags) != len(tokens):
+        raise Unusable("not one tag for each word")
+    return {"text": " ".join(map(written, tokens)), "tags": [written(tag) for tag in tags]}
+
+
+def _answers(columns: Sequence[Column]) -> Guess | None:
+    question, context = _named(columns, "question"), _named(columns, "context")
+    answers = _named(columns, "answers", "answer_start")
+    if question is None or context is None or answers is None:
+        return None
+    fields = {"question": question.name, "context": context.name, "answers": answers.name}
+    reason = f'columns "{question.name}", "{context.name}" and "{answers.name}" ask for a span of a text'
+    return Guess("question+context+answers", fields, SURE, reason)
+
+
+def _asked(row: Row, schema: Schema) -> dict[str, Any]:
+    question, context, answers = (row.get(schema.fields[part]) for part in ("question", "context", "answers"))
+    if blank(question) or blank(context):
+        raise Unusable("empty text")
+    if isinstance(answers, dict):
+        answers = answers.get("text")
+    said = answers if isinstance(answers, list) else [answers]
+    texts = [one.get("text") if isinstance(one, dict) else one for one in said]
+    return {"text": f"{written(question)}\n{written(context)}", "answers": [written(text) for text in texts if text]}
+
+
+def _languages(columns: Sequence[Column]) -> Guess | None:
+    found = [column for column in columns if column.name.lower() in LANGUAGES and column.kinds.get("text")]
+    if len(found) != 2:
+        return None
+    source, target = found
+    reason = f'columns "{source.name}" and "{target.name}" are called like two languages'
+    return Guess("parallel texts", {"text": source.name, "target": target.name}, SURE, reason)
+
+
+def _parallel(row: Row, schema: Schema) -> dict[str, Any]:
+    text, target = row.get(schema.fields["text"]), row.get(schema.fields["target"])
+    if blank(text):
+        raise Unusable("empty text")
+    if blank(target):
+        raise Unusable("empty answer")
+    return {"text": written(text), "target": written(target)}
+
+
+def _pair(columns: Sequence[Column]) -> Guess | None:
+    label = next((column for column in columns if column.name.lower() in LABEL_NAMES[0]), None)
+    if label is None:
+        return None
+    names = {column.name for column in columns}
+    halves = [pair for pair in PAIRS if names.issuperset(pair)]
+    for left, right in SIDES:
+        parts = [column.name.removeprefix(left) for column in columns if column.name.startswith(left)]
+        halves += [(left + part, right + part) for part in parts[:1] if right + part in names]
+    texts = [column for column in columns if is_free_text(column)]
+    if not halves or not texts:
+        return None
+    left, right = halves[0]
+    reason = f'columns like "{left}" and "{right}" are the two halves of a pair, column "{label.name}" the label'
+    return Guess("pair+label", {"left": left, "right": right, "label": label.name}, SURE, reason)
+
+
+def _compared(row: Row, schema: Schema) -> dict[str, Any]:
+    label = row.get(schema.fields["label"])
+    if blank(label):
+        raise Unusable("no label")
+    halves = []
+    for part in ("left", "right"):
+        start = _prefix(schema.fields[part])
+        values = [value for name, value in row.items() if name.startswith(start) and not blank(value)]
+        if not values:
+            raise Unusable("empty text")
+        halves.append("; ".join(map(written, values)))
+    return {"text": "\n".join(halves), "label": written(label).strip()}
+
+
+def _prefix(name: str) -> str:
+    """What the columns of one half begin with; a half of one column is that column."""
+    return next((start for pair in SIDES for start in pair if name.startswith(start)), name)
+
+
+READABLE: dict[str, Readable] = {
+    "token-classification": Readable(_tokens, _tagged),
+    "question-answering": Readable(_answers, _asked),
+    "translation": Readable(_languages, _parallel),
+    "text-pair-classification": Readable(_pair, _compared),
+}
