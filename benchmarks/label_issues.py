@@ -224,7 +224,7 @@ def page(found: dict[str, Any]) -> str:
     lines += [
         "",
         "| data | rows | classes | accuracy out of fold | named in the data as it is | seconds: vectors | "
-        "seconds: ten fits, ranking, cut |",
+        "seconds: fits, ranking, cut |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, one_set in found.items():

@@ -5,6 +5,7 @@ A refusal is one sentence and one hint on standard error, names the file and the
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -104,7 +105,12 @@ BAD_DATA: dict[str, tuple[str, str | bytes, list[str], list[str]]] = {
     "a class with one row": ("a.csv", GOOD + "quite a lamp,positve\r\n", [], ["line 62", "positve"]),
     "labels missing in half of the rows": ("a.csv", HALF_LABELLED, [], ["a.csv", "30 of 60", "label", "max_missing"]),
     "a row longer than the model": ("a.csv", GOOD + f"{LONG},positive\r\n", [], ["a.csv", "line 62", "--too-long"]),
-    "not UTF-8": ("a.csv", GOOD.encode() + b"caf\xe9 lamp,positive\r\n", [], ["a.csv", "line 62", "UTF-8"]),
+    "not UTF-8 in one row": (
+        "a.csv",
+        GOOD.encode() + "très déçu du café,negative\r\n".encode() + b"caf\xe9 lamp,positive\r\n",
+        [],
+        ["a.csv", "line 63", "UTF-8"],
+    ),
     "broken JSON on line 17": ("a.jsonl", BROKEN_17, [], ["a.jsonl", "line 17", "JSON"]),
     "no assistant turn": ("a.jsonl", MONOLOGUE, [], ["a.jsonl", "line 1", "assistant"]),
     "an unknown task": ("a.csv", GOOD, ["--task", "text-clasification"], ["text-clasification", "text-classification"]),
@@ -366,6 +372,110 @@ def test_no_space_on_disk_at_any_stage(kib: int, tune, command, small_disk, revi
 def test_a_place_that_cannot_be_written(tune, reviews: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     assert_one_sentence(tune(reviews, "--runs", tmp_path / "file" / "runs"), "file", "--runs")
+
+
+# -- the doctor
+
+
+@pytest.fixture
+def sick(tmp_path: Path) -> Path:
+    """100 reviews, one of them twice with different labels, and one with an address and a card number."""
+    rows = review_rows(100)
+    rows += [{"text": "the hinge of this lamp is loose", "label": label} for label in ("positive", "negative")]
+    rows += [{"text": f"write to {MAIL} or charge {CARD}, the lamp is lovely", "label": "positive"}]
+    return write_csv(tmp_path / "sick.csv", rows)
+
+
+MAIL, CARD = "ann.smith@corp-example.net", "4111 1111 1111 1111"
+
+
+def test_check_says_what_it_found_by_its_exit_code(command, tiny_bert, sick, tmp_path: Path) -> None:
+    said = command("check", sick, "--model", tiny_bert, "--set", "train.threads=1")
+    assert said.code == 2 and "One text with different labels" in said.out
+    run = next(iter(Run.all(tmp_path / "runs")))
+    assert run.asked["state"] == "checked" and run.data_page.is_file()
+    found = [json.loads(line) for line in (run.data / "findings.jsonl").read_text(encoding="utf-8").splitlines()]
+    conflict = [one for one in found if one["check"] == "conflicts"]
+    assert {one["line"] for one in conflict} == {102, 103} and conflict[0]["severity"] == "error"
+    report = run.read_json("data/report.json")
+    ledger = report["ledger"]
+    dropped = sum(drop["rows"] for drop in ledger["dropped"])
+    assert sum(ledger["rows_in"].values()) == sum(ledger["used"].values()) + dropped == 103
+    assert report["verdict"] == "errors" and report["tokens"]["train"]["rows"] == ledger["used"]["train"]
+
+
+def test_a_clean_file_is_called_clean(command, tiny_bert, tmp_path: Path) -> None:
+    words = ["amber", "brass", "cedar", "denim", "ebony", "flint", "glass", "hemp", "ivory", "jute"]
+    texts = [f"{a} {b} {c}" for a in words for b in words for c in words if a < b < c]
+    rows = [
+        {"text": f"{text} {'is lovely' if n % 2 else 'fell apart'}", "label": str(n % 2)}
+        for n, text in enumerate(texts)
+    ]
+    said = command("check", write_csv(tmp_path / "a.csv", rows), "--model", tiny_bert, "--set", "check.leakage=keep")
+    report = next(iter(Run.all(tmp_path / "runs"))).read_json("data/report.json")
+    assert said.code == {"clean": 0, "warnings": 1, "errors": 2}[report["verdict"]] and said.code < 2
+
+
+def test_a_check_is_no_run_to_resume(command, tiny_bert, sick, tmp_path: Path) -> None:
+    command("check", sick, "--model", tiny_bert)
+    run = next(iter(Run.all(tmp_path / "runs")))
+    assert_one_sentence(command("resume", run.path), "check", "data.html")
+
+
+def test_redacted_values_stand_in_no_file_of_the_run(tune, sick, tmp_path: Path) -> None:
+    said = tune(sick, "--redact", "--set", "train.epochs=1")
+    assert said.code == 0, said.err
+    run = next(iter(Run.all(tmp_path / "runs")))
+    files = [file for file in run.path.rglob("*") if file.is_file()]
+    assert len(files) > 12
+    held = [file for file in files if any(value.encode() in file.read_bytes() for value in (MAIL, CARD))]
+    texts = [text for _, table in run.splits.items() for text in table.columns["text"]]
+    assert held == [] and not any(MAIL in text or CARD in text for text in texts)
+    assert any("[EMAIL-" in text and "[CARD-" in text for text in texts)
+
+
+def test_the_report_masks_what_is_personal(command, tiny_bert, sick, tmp_path: Path) -> None:
+    said = command("check", sick, "--model", tiny_bert)
+    run = next(iter(Run.all(tmp_path / "runs")))
+    told = [run.data / name for name in ("report.json", "findings.jsonl", "data.html")]
+    assert "Personal data" in said.out
+    assert not [file for file in told if MAIL in file.read_text(encoding="utf-8") or CARD in file.read_text("utf-8")]
+
+
+def test_a_person_decides_and_tune_obeys(tune, command, tiny_bert, sick, tmp_path: Path) -> None:
+    review = tmp_path / "review.csv"
+    command("check", sick, "--model", tiny_bert, "--review", review)
+    with review.open(encoding="utf-8-sig", newline="") as content:
+        names, *lines = csv.reader(content)
+    where, what = names.index("decision"), names.index("line")
+    assert {line[what] for line in lines} >= {"102", "103"}
+    for line in lines:
+        line[where] = "drop" if line[what] == "103" else ""
+    with review.open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows([names, *lines])
+    said = tune(sick, "--apply", review, "--set", "train.epochs=1")
+    assert said.code == 0, said.err
+    run = next(run for run in Run.all(tmp_path / "runs") if run.asked["state"] == "scored")
+    assert [(drop.reason, drop.lines) for drop in run.ledger.dropped if "review" in drop.reason] == [
+        ("dropped in review", (103,))
+    ]
+
+
+def test_the_rows_as_they_are_left_can_be_tuned_on(tune, command, tiny_bert, sick, tmp_path: Path) -> None:
+    left = tmp_path / "left.jsonl"
+    command("check", sick, "--model", tiny_bert, "--redact", "--fix", left)
+    text = left.read_text(encoding="utf-8")
+    assert MAIL not in text and "[EMAIL-" in text
+    said = tune(left, "--model", tiny_bert, "--text", "text", "--label", "label", "--set", "train.epochs=1")
+    assert said.code == 0, said.err
+
+
+def test_several_files_are_one(tune, tmp_path: Path) -> None:
+    rows = review_rows(120)
+    one, other = write_csv(tmp_path / "one.csv", rows[:60]), write_csv(tmp_path / "other.csv", rows[60:])
+    said = tune(one, other, "--set", "train.epochs=1")
+    assert said.code == 0, said.err
+    assert next(iter(Run.all(tmp_path / "runs"))).ledger.rows_in == {str(one): 60, str(other): 60}
 
 
 # -- Ctrl-C

@@ -54,6 +54,8 @@ class Data(Section):
     max_missing: float = Field(0.2, ge=0, le=1, description="share of rows without text or label that is accepted")
 
 
+DOCUMENT_TOKENS = 96  # of a general document that are read to see what was forgotten: enough to know a text by
+FEWEST_DOCUMENTS = 30  # below that no interval says anything
 Policy = Literal["keep", "drop", "refuse"]
 
 
@@ -143,7 +145,7 @@ class Evaluate(Section):
     favourable: str = decide("label that is good to get; every label is looked at when not given")
     prompted: str = decide("chat model that is asked the same questions, as one more baseline")
     retain: str = decide("file with a text column: your own texts that the model should not forget")
-    retain_documents: int = decide("general documents on which forgetting is measured", ge=30, le=500)
+    retain_documents: int = decide("general documents on which forgetting is measured", ge=FEWEST_DOCUMENTS, le=500)
     repetition_penalty: float = decide("divides the logits of what was said already; 1 is none", ge=1, le=2)
     no_repeat_ngram: int = decide("so many tokens in a row may not come twice in an answer; 0: no limit", ge=0, le=100)
 

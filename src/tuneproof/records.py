@@ -135,7 +135,7 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """Canonical rows: ``id`` (sha256 of the row's content), ``group`` and ``time`` if any, and the parts of the task."""
+    """Canonical rows: ``id`` (sha256 of the content), ``group`` and ``time`` if any, and the parts of the task."""
 
     train: Table
     validation: Table

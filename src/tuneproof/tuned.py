@@ -57,7 +57,7 @@ def predict_file(run: str, source: Path, output: Path | None) -> Iterator[str]:
 
     tuned = Tuned(Run.open(run))
     predictor = tuned.predictor
-    table = read(source)
+    table = read(source, header=tuned.run.config.data.header, own=False)
     rows = []
     for index, row in enumerate(table.rows()):
         try:

@@ -172,7 +172,7 @@ def test_a_budget_is_kept_or_nothing_is_changed(minutes: float, rows: int, test:
     after: Config = config.replace({name: setting.value for name, setting in changes.items()})
     cost = price(after, COST, volume)
     assert cost["train_minutes"] <= max(0.6 * minutes, 1.1 * 0.5 / 60 + 1e-9)
-    assert set(changes) <= {"train.epochs", "evaluate.test_rows"}
+    assert set(changes) <= {"train.epochs", "evaluate.test_rows", "evaluate.retain_documents"}
     for setting in changes.values():
         assert setting.by == "measured" and "minutes allow" in setting.reason
 

@@ -59,3 +59,11 @@ def test_the_whole_stage_takes_them(tmp_path: Path, write, answers) -> None:
     prepared = prepare(paths, Data(), answers, ["0.csv", "1.csv"])
     assert prepared.ledger.rows_in == {"0.csv + 1.csv": 60} or sum(prepared.ledger.rows_in.values()) == 60
     assert {file for _, table in prepared.splits.items() for file in table.files} == {"0.csv", "1.csv"}
+
+
+def test_options_of_the_training_file_do_not_bind_a_test_file_of_another_format(write, answers) -> None:
+    rows = [{"column_1": f"this is the review number {i}", "column_2": "ab"[i % 2]} for i in range(40)]
+    train = write("train.csv", "".join(f"{row['column_1']} for training,{row['column_2']}\n" for row in rows))
+    test = write("test.jsonl", rows)
+    prepared = prepare(train, Data(header="no", test=str(test)), answers)
+    assert prepared.ledger.used["test"] == 40 and prepared.ledger.rows_in[str(train)] == 40

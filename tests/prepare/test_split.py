@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tuneproof.config import Data
 from tuneproof.errors import DataError
-from tuneproof.prepare.split import crossed, folds, names, place, split
+from tuneproof.prepare.split import folds, names, place, split
 from tuneproof.records import Splits, Table
 
 
@@ -124,20 +124,6 @@ def test_folds_follow_the_salt_and_mixed_groups_are_shared_out() -> None:
     found = folds(rows, labels, 5, "s")
     assert set(Counter(found).values()) == {80}
     assert folds(rows, labels, 5, "another salt") != found
-
-
-def test_crossed_tests_every_row_once() -> None:
-    rows = table([{"text": f"text {at // 2}", "label": f"x{at // 2 % 3}"} for at in range(60)])
-    made = crossed(rows, rows.columns["label"], 5, "s")
-    tested = [line for splits in made for line in splits.test.lines]
-    assert sorted(tested) == list(rows.lines)
-    for splits in made:
-        texts = {side: set(part.columns["text"]) for side, part in splits.items()}
-        assert not texts["train"] & texts["test"] and not texts["train"] & texts["validation"]
-        assert sum(len(part) for _, part in splits.items()) == 60
-    rare = table([{"text": f"text {at}", "label": "rare" if at < 2 else "usual"} for at in range(30)])
-    with pytest.raises(DataError, match='labels that no train row has: "rare"'):
-        crossed(rare, rare.columns["label"], 3, "s")
 
 
 @settings(max_examples=60)

@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tuneproof.config import Config
+from tuneproof.config import DOCUMENT_TOKENS, FEWEST_DOCUMENTS, Config
 from tuneproof.decide.recipe import total_steps
 from tuneproof.device import Machine
 from tuneproof.errors import ResourceError
@@ -23,6 +23,7 @@ from tuneproof.records import ModelFacts, Setting
 STEPS = 3  # measured, after one that warms up
 TRAIN_SHARE = 0.55  # of a budget of minutes that training and its validations may take
 SCORE_SHARE = 0.2  # that scoring of the test rows may take; the rest is loading, baselines, answers and slack
+RETAIN_SHARE = 0.08  # that reading general documents may take, to see what was forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,11 @@ def measure(
     return Cost(rate * statistics.mean(tokens), rate, seconds, high.bytes, estimated)
 
 
-def fit_budget(config: Config, cost: Cost, volume: Volume) -> dict[str, Setting]:
-    """Settings that keep the whole run within ``train.minutes``: fewer epochs, fewer scored test rows; or nothing."""
+def fit_budget(config: Config, cost: Cost, volume: Volume, asked: frozenset[str] = frozenset()) -> dict[str, Setting]:
+    """Settings that keep the whole run within ``train.minutes``: fewer epochs, scored rows, documents; or nothing.
+
+    ``asked`` are options that somebody set on purpose: how many documents are read is theirs to say.
+    """
     minutes = config.train.minutes
     if minutes is None:
         return {}
@@ -108,7 +112,19 @@ def fit_budget(config: Config, cost: Cost, volume: Volume) -> dict[str, Setting]
     if scored < volume.test_rows and config.evaluate.test_rows is None:
         why = f"{minutes:g} minutes allow scoring {scored:,} of {volume.test_rows:,} rows"
         found["evaluate.test_rows"] = Setting(scored, why, "measured")
+    if "evaluate.retain_documents" not in asked:
+        found |= _retained(config, cost, minutes)
     return found
+
+
+def _retained(config: Config, cost: Cost, minutes: float) -> dict[str, Setting]:
+    """Fewer general documents where both models cannot read as many within their share of the budget."""
+    possible = int(RETAIN_SHARE * 60 * minutes / (2 * DOCUMENT_TOKENS * cost.forward_seconds))
+    read = max(FEWEST_DOCUMENTS, possible)
+    if read >= (config.evaluate.retain_documents or 0):
+        return {}
+    why = f"{minutes:g} minutes allow both models to read {read:,} general documents"
+    return {"evaluate.retain_documents": Setting(read, why, "measured")}
 
 
 def price(config: Config, cost: Cost, volume: Volume) -> dict[str, float]:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module, functional
 
+from tuneproof.config import DOCUMENT_TOKENS
 from tuneproof.device import arithmetic
 from tuneproof.evaluate.retain import PROBED, Document
 from tuneproof.modalities import Example
@@ -31,9 +32,8 @@ from tuneproof.stats.paired import Difference, difference
 from tuneproof.stats.verdicts import FEWEST
 
 LIMIT = 0.05  # upper bound of what is accepted: nats per token, or share of passages
-TOKENS = 96  # of a document that are read: enough to know a text by, and a 135M model reads 500 of them in a minute
 PROMPTS = 64  # test rows on which the divergence is measured
-CHUNK_TOKENS = 512  # of a batch here, where every token has logits: over 50,000 words those are 100 MB for each model
+CHUNK_TOKENS = 1024  # of a batch here, where every token has logits: over 50,000 words those are 200 MB
 MASKED = 0.15  # share of tokens that are masked (Devlin et al. 2019)
 FOLDS = 5
 WRITER = "decoder"  # kind of model whose knowledge shows in the loss of a text
@@ -93,7 +93,8 @@ def _losses(predictor: Predictor, texts: Sequence[Document]) -> list[float]:
 
 def _whole(predictor: Predictor, text: str) -> Example:
     """A document as tokens that all carry loss, without any template."""
-    ids = predictor.encoder.tokenizer(text, verbose=False)["input_ids"][: min(TOKENS, predictor.encoder.max_length)]
+    most = min(DOCUMENT_TOKENS, predictor.encoder.max_length)
+    ids = predictor.encoder.tokenizer(text, verbose=False)["input_ids"][:most]
     return Example(ids, loss=[True] * len(ids))
 
 

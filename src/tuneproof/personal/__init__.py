@@ -1,6 +1,6 @@
 """Personal data and secrets in a text: found, masked for a report, or replaced by placeholders.
 
-    find("write to jo@example.org")                 # [Match(kind="EMAIL", start=9, end=23)]
+    find("write to jo@example.org")                 # [Match(kind="EMAIL", start=9, end=23, ...)]
     masked("write to jo@example.org")               # "write to jo…rg"
     redacted("write to jo@example.org", key)        # "write to [EMAIL-3fa91c]"
 
@@ -75,11 +75,12 @@ NUMBERS = frozenset(("CARD", "SSN", "NATIONAL_ID", "ACCOUNT", "IP", "PHONE"))
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A value of ``kind`` (a key of KINDS) at ``text[start:end]``."""
+    """A value of ``kind`` (a key of KINDS) at ``text[start:end]``, ``explained`` by the words around it or by itself."""
 
     kind: str
     start: int
     end: int
+    explained: bool = False
 
 
 def find(text: str, also: Sequence[tuple[str, str]] = ()) -> list[Match]:
@@ -87,7 +88,7 @@ def find(text: str, also: Sequence[tuple[str, str]] = ()) -> list[Match]:
 
     ``also`` are values that are known to be personal, as (kind, value): they are found wherever they stand alone.
     """
-    found = [(len(DETECTORS), *span, kind) for kind, value in also for span in _standing_alone(value, text)]
+    found = [(len(DETECTORS), *span, kind, False) for kind, value in also for span in _standing_alone(value, text)]
     if not found and not _GATE.search(text):
         return []
     for hints, family in _FAMILIES:
@@ -95,17 +96,18 @@ def find(text: str, also: Sequence[tuple[str, str]] = ()) -> list[Match]:
             if not hint.search(text):
                 break
         else:
-            found += [(place, *span, detector.kind) for place, detector in family for span in detector.spans(text)]
+            for place, one in family:
+                found += [(place, *span, one.kind, one.explained) for span in one.spans(text)]
     if not found:
         return []
     taken = [match.span() for match in PLACEHOLDER.finditer(text)]
-    numbers = any(kind in NUMBERS for *_, kind in found)
+    numbers = any(kind in NUMBERS for *_, kind, _ in found)
     no_numbers = [match.span() for match in NO_NUMBER.finditer(text)] if numbers else []
     matches: list[Match] = []
-    for _, start, end, kind in sorted(found):
+    for _, start, end, kind, explained in sorted(found):
         if not _meets(start, end, taken) and not (kind in NUMBERS and _meets(start, end, no_numbers)):
             insort(taken, (start, end))
-            matches.append(Match(kind, start, end))
+            matches.append(Match(kind, start, end, explained))
     return sorted(matches, key=lambda match: match.start)
 
 
@@ -124,9 +126,9 @@ def _meets(start: int, end: int, spans: list[tuple[int, int]]) -> bool:
     return place > 0 and spans[place - 1][1] > start
 
 
-def masked(text: str) -> str:
+def masked(text: str, also: Sequence[tuple[str, str]] = ()) -> str:
     """``text`` for a report: of each value the first two and the last two characters, of a short one nothing."""
-    return _replaced(text, lambda match, value: mask(value))
+    return _replaced(text, lambda match, value: mask(value), also)
 
 
 def mask(value: str) -> str:

@@ -144,12 +144,12 @@ def _long(match: re.Match[str]) -> Span | None:
 
 
 def _near(kind: str, before: str, number: str, after: str = "") -> Detector:
-    return Detector(kind, HINTS, re.compile(before + number + after), _not_a_year)
+    return Detector(kind, HINTS, re.compile(before + number + after), _not_a_year, True)
 
 
 EXPLAINED = (
-    Detector("CARD", HINTS, re.compile(rf"{CARD}[^0-9\n/?&]{{1,40}}{LONG}"), _long),
-    Detector("CARD", HINTS, re.compile(rf"{FREE_BEFORE}{LONG}[^0-9\n/?&]{{1,30}}{CARD}"), _long),
+    Detector("CARD", HINTS, re.compile(rf"{CARD}[^0-9\n/?&]{{1,40}}{LONG}"), _long, True),
+    Detector("CARD", HINTS, re.compile(rf"{FREE_BEFORE}{LONG}[^0-9\n/?&]{{1,30}}{CARD}"), _long, True),
     _near("SSN", SSN + BETWEEN, SSN_DIGITS),
     _near("SSN", FREE_BEFORE, r"(?P<value>[0-9]{4}|[0-9]{8,9})", rf"{TURNED}{SSN}\b"),
     _near("CARD", rf"(?:{CARD}{NUMBERED}|\b(?i:credit|debit) (?i:card)[^\w]{{1,3}})", SHORT),

@@ -133,6 +133,7 @@ PHONE = (
             rf"(?P<value>[+(]{{0,2}}[0-9](?:{STEP}{{0,2}}[0-9]){{6,14}})(?![\w])"
         ),
         _called,
+        explained=True,
     ),
 )
 

@@ -93,11 +93,13 @@ CREDENTIALS = (
         (LONG, NAMED_HINT),
         re.compile(rf"{NAMED}{SAID}(?P<value>[A-Za-z0-9+/_.=~-]{{16,500}}+)"),
         _random,
+        explained=True,
     ),
     Detector(
         "PASSWORD",
         (PASSWORD_HINT,),
         re.compile(rf"{PASSWORD}{PASSWORD_SAID}(?P<value>[^\s\"',;]{{6,100}})"),
         _password,
+        explained=True,
     ),
 )

@@ -45,12 +45,16 @@ def value(match: re.Match[str]) -> Span | None:
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """``span`` gives the part of a match that is the value, or None when it only looks like one."""
+    """``span`` gives the part of a match that is the value, or None when it only looks like one.
+
+    ``explained`` says that the words around a value make it one: where it stands without them it is not found.
+    """
 
     kind: str
     hints: Hints
     pattern: re.Pattern[str]
     span: Callable[[re.Match[str]], Span | None] = whole
+    explained: bool = False
 
     def spans(self, text: str) -> Iterator[Span]:
         """Where values stand; after something that only looks like a value the search goes on within it."""

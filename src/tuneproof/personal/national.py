@@ -153,7 +153,7 @@ def _named(name: str, form: str, check: Callable[[str], bool]) -> Detector:
     between = r"(?:[^A-Za-z0-9]{1,4}(?i:number|no|nr|num|is|my|the|code|id)\b){0,4}[^A-Za-z0-9]{1,4}"
     words = rf"\b(?i:{name})"
     pattern = re.compile(rf"{words}{between}(?P<value>{form}){AFTER}")
-    return Detector(KIND, NAMED, pattern, span)
+    return Detector(KIND, NAMED, pattern, span, explained=True)
 
 
 NATIONAL = (

@@ -79,6 +79,7 @@ STREETS = (
             rf"{ROOM}(?P<rest>{ZIP}|{TOWN}|{POSTCODE})?"
         ),
         _street,
+        explained=True,
     ),
     Detector(
         "ADDRESS",

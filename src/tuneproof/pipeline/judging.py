@@ -102,7 +102,7 @@ def _config(run: Run, asked: Again) -> Config:
 def _other(run: Run, config: Config, asked: Again) -> tuple[Table, int]:
     """Canonical rows of another file, and how many of them were trained on."""
     assert asked.data is not None
-    raw, schema, this = read(asked.data), run.schema, task(run.schema.task)
+    raw, schema, this = read(asked.data, **_how(run.config.data), own=False), run.schema, task(run.schema.task)
     schema = _schema(raw, schema, this)
     table, _ = clean(raw, this.answer, schema, 0.0, duplicates=True)
     _known_labels(table, schema)
@@ -159,7 +159,7 @@ def _with_columns(run: Run, table: Table, names: Sequence[str], data: Path | Non
     if not missing:
         return table
     if data is not None:
-        return kept.attach(table, read(data), missing)
+        return kept.attach(table, read(data, **_how(run.config.data), own=False), missing)
     gone = changed(run.manifest)
     if gone:
         raise RunError(
@@ -168,7 +168,7 @@ def _with_columns(run: Run, table: Table, names: Sequence[str], data: Path | Non
         )
     asked, own = run.asked, run.config.data
     files = [Path(path) for path in asked["paths"]]
-    raw = read(Path(own.test), **_how(own)) if own.test else read(files, asked["files"], **_how(own))
+    raw = read(Path(own.test), **_how(own), own=False) if own.test else read(files, asked["files"], **_how(own))
     return kept.attach(table, raw, missing)
 
 

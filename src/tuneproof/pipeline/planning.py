@@ -62,7 +62,7 @@ def make_plan(ready: Ready, view: View) -> dict[str, Any]:
         test_tokens=sum(len(example) for example in examples["test"]) / len(examples["test"]),
         passes=1 + len(ready.task.answer.baselines),
     )
-    tight = fit_budget(decided.config, cost, volume)
+    tight = fit_budget(decided.config, cost, volume, ready.config.asked)
     if tight:
         budgeted = ready.config.replace({name: setting.value for name, setting in tight.items()})
         decided = decide(budgeted, situation, {**ready.given, **tight})

@@ -156,7 +156,8 @@ def embedder(this: Task, schema: Schema, found: Pretrained, asked: Config, view:
 
     None where it is no encoder, or where opening it would take more than half of the free memory.
     """
-    if found.facts.kind != KIND or 4 * found.facts.parameters > machine().free / 2:
+    weights = max(found.facts.parameters, 12 * found.facts.layers * found.facts.width**2)  # as its configuration says
+    if found.facts.kind != KIND or 4 * weights > machine().free / 2:
         return None
     encoder = found.encoder
     assert isinstance(encoder, TextEncoder), "an encoder model reads plain text"

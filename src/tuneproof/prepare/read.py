@@ -50,21 +50,27 @@ MAGIC: tuple[tuple[bytes, str, str], ...] = (
 
 
 def read(
-    paths: Path | Sequence[Path], names: Sequence[str] = (), *, sheet: str | None = None, header: str = "auto"
+    paths: Path | Sequence[Path],
+    names: Sequence[str] = (),
+    *,
+    sheet: str | None = None,
+    header: str = "auto",
+    own: bool = True,
 ) -> Table:
     """The table in ``paths`` (one file or folder, or several of the same columns); DataError when there is none.
 
-    ``names`` is what the user calls them; ``sheet`` and ``header`` are the options data.sheet and data.header.
-    ConfigError where one of these would have no effect.
+    ``names`` is what the user calls them; ``sheet`` and ``header`` are the options data.sheet and data.header. They are
+    the files' ``own``, so that ConfigError says where one has no effect; or else they were given for other files, as a
+    test file or rows to predict may have another format, and count where they can.
     """
     several = (paths,) if isinstance(paths, Path) else tuple(paths)
     called = tuple(names) or tuple(map(str, several))
     _refuse_twice(several, called)
     read_so = [_one(path, name, sheet, header) for path, name in zip(several, called, strict=True)]
     kinds = {kind for kind, _ in read_so}
-    if sheet is not None and "sheet" not in kinds:
+    if own and sheet is not None and "sheet" not in kinds:
         raise ConfigError(f"data.sheet has no effect: {called[0]} is no workbook.", "Leave it out.")
-    if header != "auto" and not kinds & {"sheet", "separated"}:
+    if own and header != "auto" and not kinds & {"sheet", "separated"}:
         raise ConfigError(f"data.header has no effect: {called[0]} names its columns itself.", "Leave it out.")
     return read_so[0][1] if len(read_so) == 1 else joined([table for _, table in read_so])
 

@@ -14,8 +14,7 @@ nearest to train, and an empty side gets the nearest train question. Rows so mov
 depend on others.
 
 With a time column (``data.time``) the newest rows are the test and those before them the validation (``by_time``), and
-new rows do move the boundary: that is what is asked for. ``folds`` divides for cross-validation, ``crossed`` makes the
-splits of it, for files of which a fifth says too little.
+new rows do move the boundary: that is what is asked for. ``folds`` divides for cross-validation.
 """
 
 from __future__ import annotations
@@ -99,22 +98,6 @@ def folds(names: Sequence[str], labels: Sequence[str] | None, k: int, salt: str)
         of_class[fold].update(counts)
         sizes[fold] += counts.total()
     return [fold_of[name] for name in names]
-
-
-def crossed(table: Table, labels: Sequence[str] | None, k: int, salt: str) -> list[Splits]:
-    """k divisions of one table (k at least 3): each fold is the test once, the next one the validation of that time.
-
-    DataError for a class that would be missing from the train rows of one of them.
-    """
-    number = np.array(folds(names(table).to_list(), labels, k, salt))
-    made = []
-    for fold in range(k):
-        sides = np.select([number == fold, number == (fold + 1) % k], [TEST, VALIDATION], TRAIN)
-        parts = {side: table.take(np.flatnonzero(sides == at).tolist()) for at, side in enumerate(SIDES)}
-        if labels is not None:
-            _labels_known(parts, (), None)
-        made.append(Splits(**parts))
-    return made
 
 
 def names(table: Table) -> pl.Series:

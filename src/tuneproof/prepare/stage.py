@@ -85,7 +85,7 @@ def _read_test(files: Sequence[Path], path: Path, schema: Schema, asked: Data) -
         raise DataError(
             f"{path}: the test file is the training file itself.", "Give another file, or leave --test out."
         )
-    table = read(path, sheet=asked.sheet if path.suffix.lower() == ".xlsx" else None, header=asked.header)
+    table = read(path, sheet=asked.sheet, header=asked.header, own=False)
     optional = ("input", "system", "tools", "history")
     for part, column in schema.fields.items():
         if column not in table.columns and part not in optional:

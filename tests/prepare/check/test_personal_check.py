@@ -168,6 +168,23 @@ def test_a_conversation_without_values_comes_back_as_it_was() -> None:
     assert redacted_value(chat, b"k" * 32) == turns("what\nis", "this?", "", "a   sign")
 
 
+def test_a_value_that_one_row_explains_is_found_wherever_it_stands(home: Path) -> None:
+    """7312589986798334 is no card by its digits; in the first row a word says that it is one."""
+    rows = [
+        "my card number is 7312589986798334",
+        "7312589986798334",
+        "id 17312589986798334",
+        "bill 7312589986798334 jo@e.de",
+    ]
+    found = look(subject(rows, ["so 7312589986798334!"], policy="fix"))
+    assert found.leave == {"test": [0], "train": [0, 1, 3]}
+    assert found.figures["kinds"][1]["values"] == 4 and found.figures["kinds"][1]["different values"] == 1
+    texts = [parts["text"] for side in found.repaired.values() for parts in side.values()]
+    assert len({text for line in texts for text in re.findall(r"\[CARD-\w+\]", line)}) == 1
+    said = json.dumps([asdict(finding) for finding in found.findings]) + json.dumps(texts)
+    assert "7312589986798334" not in said and "jo@e.de" not in said
+
+
 def test_the_key_is_made_only_when_something_is_replaced(home: Path) -> None:
     look(subject(["jo@example.org"], policy="keep"))
     look(subject(["nothing"], policy="fix"))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from heapq import nsmallest
 from operator import and_, or_
@@ -29,6 +29,7 @@ from tuneproof.records import Finding
 
 NAME = "personal_data"
 CHUNK = 100_000  # rows sifted at a time, so that the copy of a column that polars needs stays small
+LONG = 8  # characters of a value that is looked for wherever it stands; shorter ones are other things too
 SAMPLES = 5  # masked values shown per kind
 LONE_NUMBER = r"(?:^|\x00)\s*[0-9]{4,9}[\s.!]*(?:$|\x00)"
 BETWEEN = "\0"  # stands between the messages of a conversation while it is one text; no value can span it
@@ -42,39 +43,63 @@ class Hit:
     row: int
     part: str
     kinds: tuple[str, ...]  # one for each value
+    also: tuple[tuple[str, str], ...] = ()  # (kind, value) that another row explains
 
 
 @dataclass(slots=True)
 class Count:
     """What was found of one kind."""
 
-    values: int
-    distinct: set[int]  # hashes of the values in their normal form
-    rows: dict[str, set[int]]
-    samples: dict[str, None]  # masked; a dictionary keeps the order
+    values: int = 0
+    distinct: set[int] = field(default_factory=set)  # hashes of the values in their normal form
+    rows: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  # side -> rows
+    samples: dict[str, None] = field(default_factory=dict)  # masked; a dictionary keeps the order
+
+
+@dataclass(slots=True)
+class Search:
+    """What was found so far; rows are (side, row number)."""
+
+    counts: dict[str, Count] = field(default_factory=lambda: defaultdict(Count))
+    hits: dict[tuple[str, int], list[Hit]] = field(default_factory=lambda: defaultdict(list))
+    lone: set[tuple[str, int]] = field(default_factory=set)  # rows that have a text that is a number and nothing else
+    explained: dict[str, str] = field(default_factory=dict)  # values that the words around them gave away -> kind
+
+    def add(self, hit: Hit, text: str, matches: Sequence[personal.Match]) -> None:
+        self.hits[(hit.side, hit.row)].append(hit)
+        for match in matches:
+            count, value = self.counts[match.kind], text[match.start : match.end]
+            count.values += 1
+            count.distinct.add(hash(personal.normal(match.kind, value)))
+            count.rows[hit.side].add(hit.row)
+            if len(count.samples) < SAMPLES:
+                count.samples[personal.mask(value)] = None
+            if match.explained and len(value) >= LONG:
+                self.explained[value] = match.kind
 
 
 def personal_data(subject: Subject) -> Checked:
     """Every row with a value of a kind in ``personal.KINDS``; DataError for a label that would have to be rewritten."""
-    counts: dict[str, Count] = {}
-    hits: dict[tuple[str, int], list[Hit]] = defaultdict(list)
-    lone: set[tuple[str, int]] = set()
-    for hit in _hits(subject, counts, lone):
-        hits[(hit.side, hit.row)].append(hit)
-    if subject.options.personal_data == "fix":
-        _no_labels(subject, hits)
-    worst = nsmallest(KEPT, hits.items(), key=lambda item: (*_order(item[1]), item[0][1]))
+    search = Search()
+    _first_pass(subject, search)
+    _second_pass(subject, search)
+    fix = subject.options.personal_data == "fix"
+    if fix:
+        _no_labels(subject, search.hits)
+    worst = nsmallest(KEPT, search.hits.items(), key=lambda item: (*_order(item[1]), item[0][1]))
     leave: dict[str, list[int]] = defaultdict(list)
-    for side, row in sorted(hits):
+    for side, row in sorted(search.hits):
         leave[side].append(row)
+    counts = search.counts
     return Checked(
         looked_at=sum(len(table) for _, table in subject.splits.items()),
-        found=len(hits),
+        found=len(search.hits),
         findings=[_finding(subject, side, row, several) for (side, row), several in worst],
         leave=dict(leave),
-        repaired=_repaired(subject, hits) if subject.options.personal_data == "fix" else {},
+        repaired=_repaired(subject, search.hits) if fix else {},
         figures={"kinds": [_figures(kind, counts[kind]) for kind in personal.KINDS if kind in counts]},
-        note="Names of persons and dates of birth are not looked for." + _unexplained(len(lone - set(hits))),
+        note="Names of persons and dates of birth are not looked for."
+        + _unexplained(len(search.lone - set(search.hits))),
     )
 
 
@@ -102,37 +127,49 @@ def _unexplained(rows: int) -> str:
     return f" {told} a text that is nothing but a number of 4 to 9 digits; only a person can say what it is."
 
 
-def _hits(subject: Subject, counts: dict[str, Count], lone: set[tuple[str, int]]) -> Iterator[Hit]:
-    """All hits, column by column; ``counts`` grows with them, and ``lone`` by the rows of a bare number."""
-    tables = list(subject.splits.items())
-    total = sum(len(table) * (len(table.columns) - 1) for _, table in tables)
-    done = 0
-    for side, table in tables:
+def _chunks(subject: Subject) -> Iterator[tuple[str, str, int, list[str]]]:
+    """Every part of every side as texts: side, part, number of the first row, texts."""
+    for side, table in subject.splits.items():
         for part in (name for name in table.columns if name != "id"):
-            values = table.columns[part]
             for start in range(0, len(table), CHUNK):
-                texts = [_text(value) for value in values[start : start + CHUNK]]
-                if part not in ("group", "label"):
-                    lone |= {(side, start + place) for place in _matching(texts, LONE_NUMBER)}
-                for place in candidates(texts):
-                    matches = personal.find(texts[place])
-                    if matches:
-                        hit = Hit(side, start + place, part, tuple(match.kind for match in matches))
-                        _count(counts, hit, texts[place], matches)
-                        yield hit
-                done += len(texts)
-                subject.progress("personal data", done, total)
+                yield side, part, start, [_text(value) for value in table.columns[part][start : start + CHUNK]]
 
 
-def _count(counts: dict[str, Count], hit: Hit, text: str, matches: Sequence[personal.Match]) -> None:
-    for match in matches:
-        count = counts.setdefault(match.kind, Count(0, set(), defaultdict(set), {}))
-        value = text[match.start : match.end]
-        count.values += 1
-        count.distinct.add(hash(personal.normal(match.kind, value)))
-        count.rows[hit.side].add(hit.row)
-        if len(count.samples) < SAMPLES:
-            count.samples[personal.mask(value)] = None
+def _first_pass(subject: Subject, search: Search) -> None:
+    total = sum(len(table) * (len(table.columns) - 1) for _, table in subject.splits.items())
+    done = 0
+    for side, part, start, texts in _chunks(subject):
+        if part not in ("group", "label"):
+            search.lone |= {(side, start + place) for place in _matching(texts, LONE_NUMBER)}
+        for place in candidates(texts):
+            matches = personal.find(texts[place])
+            if matches:
+                kinds = tuple(match.kind for match in matches)
+                search.add(Hit(side, start + place, part, kinds), texts[place], matches)
+        done += len(texts)
+        subject.progress("personal data", done, total)
+
+
+def _second_pass(subject: Subject, search: Search) -> None:
+    """What one row explains ("my card is ...") may stand bare in another: it is the same value there."""
+    explained = dict(search.explained)
+    if not explained:
+        return
+    for side, part, start, texts in _chunks(subject):
+        column = pl.Series(texts, dtype=pl.String)
+        places = column.str.contains_any(list(explained)).arg_true()
+        held = column.gather(places).str.extract_many(list(explained), overlapping=True)
+        for place, values in zip(places.to_list(), held.to_list(), strict=True):
+            text, several = texts[place], dict.fromkeys(values)
+            plain = personal.find(text)
+            found = {text[match.start : match.end] for match in plain}
+            if all(value in found and text.count(value) == 1 for value in several):
+                continue  # the row itself explains them
+            also = tuple((explained[value], value) for value in several)
+            more = [match for match in personal.find(text, also) if match not in plain]
+            if more:
+                kinds = tuple(match.kind for match in more)
+                search.add(Hit(side, start + place, part, kinds, also), text, more)
 
 
 def _figures(kind: str, count: Count) -> dict[str, Any]:
@@ -163,16 +200,21 @@ def _finding(subject: Subject, side: str, row: int, hits: Sequence[Hit]) -> Find
     told = ", ".join(f"{number} x {personal.KINDS[kind]}" for kind, number in kinds.items())
     parts = " and ".join(dict.fromkeys(hit.part for hit in hits))
     advice = "Withdraw it where it is valid, and replace it" if secret else "Replace it"
-    text = _text(subject.table(side).columns[hits[0].part][row])
-    start = max(0, personal.find(text)[0].start - 60)  # what is masked before it only makes the text shorter
+    first = hits[0].part
+    text, also = _text(subject.table(side).columns[first][row]), _also(hits, first)
+    start = max(0, personal.find(text, also)[0].start - 60)  # what is masked before it only makes the text shorter
     return subject.finding(
         NAME,
         side,
         row,
         "error" if secret else "warn",
         f"In the {parts}: {told}. {advice} with check.personal_data=fix, or drop the row.",
-        evidence=personal.masked(text)[start:].replace(BETWEEN, " | "),
+        evidence=personal.masked(text, also)[start:].replace(BETWEEN, " | "),
     )
+
+
+def _also(hits: Sequence[Hit], part: str) -> tuple[tuple[str, str], ...]:
+    return tuple(pair for hit in hits if hit.part == part for pair in hit.also)
 
 
 def _no_labels(subject: Subject, hits: Mapping[tuple[str, int], Sequence[Hit]]) -> None:
@@ -197,15 +239,16 @@ def _repaired(subject: Subject, hits: Mapping[tuple[str, int], Sequence[Hit]]) -
     repaired: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
     for (side, row), several in hits.items():
         columns = subject.table(side).columns
-        repaired[side][row] = {hit.part: redacted_value(columns[hit.part][row], key) for hit in several}
+        parts = dict.fromkeys(hit.part for hit in several)
+        repaired[side][row] = {part: redacted_value(columns[part][row], key, _also(several, part)) for part in parts}
     return dict(repaired)
 
 
-def redacted_value(value: Any, key: bytes) -> Any:
+def redacted_value(value: Any, key: bytes, also: Sequence[tuple[str, str]] = ()) -> Any:
     """A text, or a list of messages, with placeholders for all that ``personal.find`` finds in it."""
     if isinstance(value, str):
-        return personal.redacted(value, key)
-    pieces = iter(personal.redacted(_text(value), key).split(BETWEEN))
+        return personal.redacted(value, key, also)
+    pieces = iter(personal.redacted(_text(value), key, also).split(BETWEEN))
     return _filled(value, pieces)
 
 
