@@ -75,6 +75,153 @@ PLAN = [
 ]
 
 
+def gap(value: float, width: float, n: int) -> dict[str, Any]:
+    p = math.exp(-3 * abs(value) / width) if width else 1.0
+    return {"value": value, "low": value - width, "high": value + width, "p": p, "n": n, "method": "paired"}
+
+
+def slice_of(column: str, value: str, n: int, score: float, lead: float) -> dict[str, Any]:
+    """A part as ``evaluate.slices`` judges it: under 100 rows it cannot tell."""
+    width = 1.96 * math.sqrt(max(score * (1 - score), 0.01) / n)
+    found = gap(lead, 0.7 * width, n)
+    sure = n >= 100 and abs(lead) > 0.7 * width
+    word = ("better" if lead > 0 else "worse") if sure else "inconclusive" if n >= 100 else "cannot tell"
+    return {
+        "column": column,
+        "value": value,
+        "n": n,
+        "score": score,
+        "interval": [score - width, min(1.0, score + width / 2)],
+        "difference": found,
+        "p_holm": found["p"] if n >= 100 else None,
+        "verdict": word,
+    }
+
+
+def slices() -> dict[str, Any]:
+    draw = random.Random(3)
+    lengths = (("short (up to 9 tokens)", 0.961, 0.004), ("medium (10 to 14 tokens)", 0.948, 0.012))
+    parts = [slice_of("length", name, 1030, score, lead) for name, score, lead in lengths]
+    parts.append(slice_of("length", "long (over 14 tokens)", 1020, 0.896, 0.055))
+    parts += [
+        slice_of("channel", name, n, s, d) for name, n, s, d in (("app", 2210, 0.947, 0.02), ("web", 870, 0.9, -0.05))
+    ]
+    parts += [slice_of("label", name, 40, 1 - draw.random() ** 3 * 0.4, draw.gauss(0.01, 0.04)) for name in LABELS]
+    return {"baseline": "linear head on the frozen model", "parts": parts, "suppressed": 3, "fewest": 30, "told": 100}
+
+
+def protected(labels: tuple[str, ...] = ("card_arrival", "exchange_rate"), groups: int = 3) -> dict[str, Any]:
+    """Rates of each label by group of age."""
+    names = [f"{18 + 10 * i} to {27 + 10 * i}" for i in range(groups)]
+
+    def rate(value: float, n: int) -> dict[str, Any]:
+        width = 1.96 * math.sqrt(value * (1 - value) / n)
+        return {"value": value, "low": max(0.0, value - width), "high": min(1.0, value + width), "n": n}
+
+    def label(name: str) -> dict[str, Any]:
+        rates = [
+            {
+                "group": group,
+                "n": 900 - i,
+                "selection_rate": rate(0.14 - 0.1 * i / groups, 900),
+                "true_positive_rate": rate(0.95 - 0.1 * i / groups, 60),
+                "false_positive_rate": None if i == 1 else rate(0.01, 800),
+            }
+            for i, group in enumerate(names)
+        ]
+        far = {"value": 0.067, "low": 0.031, "high": 0.101, "note": ""}
+        ratio = {"value": 0.52, "low": 0.3, "high": 0.8, "note": ""}
+        sure = {"difference": far, "ratio": ratio, "chance": 0.021, "p": 0.001}
+        unsure = {"difference": {**far, "low": 0.0}, "ratio": ratio, "chance": 0.06, "p": 0.31}
+        none = {
+            "difference": {"value": None, "low": None, "high": None},
+            "ratio": {"value": None},
+            "chance": None,
+            "p": None,
+        }
+        between = {"selection_rate": sure, "true_positive_rate": unsure, "false_positive_rate": none}
+        return {"label": name, "groups": rates, "between": between}
+
+    return {
+        "column": "age",
+        "groups": {name: 900 - i for i, name in enumerate(names)},
+        "suppressed": 2,
+        "labels": [label(name) for name in labels],
+        "note": "",
+    }
+
+
+def calibration() -> dict[str, Any]:
+    """Fifteen bins of equal mass, too sure before the temperature."""
+    sure = [1 - 0.75 * (1 - (i + 0.5) / 15) ** 3 for i in range(15)]
+    before = [[c, c - 0.08 * (1 - c) - 0.035 * (1 - (i / 15) ** 2), 205] for i, c in enumerate(sure)]
+    after = [[c - 0.02, c - 0.02 + 0.012 * math.sin(3 * i), 205] for i, c in enumerate(sure)]
+    return {
+        "temperature": {
+            "temperature": 1.31,
+            "accepted": True,
+            "nll_before": 0.3101,
+            "nll_after": 0.2874,
+            "n": 503,
+            "reason": "NLL fell from 0.3101 to 0.2874 nats",
+        },
+        "before": {"ece": 0.0342, "low": 0.026, "high": 0.042, "chance": 0.009, "n": 3080, "bins": before},
+        "test": {"ece": 0.0112, "low": 0.0, "high": 0.0161, "chance": 0.0098, "n": 3080, "bins": after},
+        "nll_before": 0.288,
+    }
+
+
+def forgetting(measure: str = "loss") -> dict[str, Any]:
+    """A language model that forgot, or the probe of an encoder that did not."""
+    probed = measure == "linear probe"
+    lost = (
+        {"value": 0.004, "low": -0.011, "high": 0.019, "p": 0.6}
+        if probed
+        else {"value": 0.071, "low": 0.058, "high": 0.084, "p": 1e-9}
+    )
+    sentence = (
+        "Forgetting on 500 documents of general text: 84.2% of 9 subjects told apart before, 83.8% after, a loss of "
+        "0.4 points (95% interval -1.1 to 1.9); limit 5 points: no forgetting beyond the limit."
+        if probed
+        else "Forgetting on 500 documents of general text: 3.212 nats per token before, 3.283 after, a loss of 0.071 "
+        "nats per token (95% interval 0.058 to 0.084); limit 0.05 nats per token: it forgot more than the limit allows."
+    )
+    one = {
+        "name": "general text",
+        "measure": measure,
+        "unit": "of 9 subjects told apart" if probed else "nats per token",
+        "n": 500,
+        "base": 0.842 if probed else 3.212,
+        "tuned": 0.838 if probed else 3.283,
+        "lost": {**lost, "method": "paired"},
+        "measurable": not probed,
+        "within_limit": probed,
+        "verdict": "kept" if probed else "forgot",
+        "sentence": sentence,
+    }
+    return {"limit": 0.05, "sets": [one], "kl": None if probed else {"value": 0.41, "low": 0.36, "high": 0.46, "n": 64}}
+
+
+def prompted() -> dict[str, Any]:
+    """A small chat model that was asked."""
+    wording = "Labels: {labels}\n\nText: {text}\n\nLabel:"
+    asked = {
+        "n": 200,
+        "wording": wording,
+        "tried": [0.1, 0.125, 0.175],
+        "score": 0.16,
+        "interval": [0.116, 0.217],
+        "unanswered": 31,
+        "difference": gap(0.775, 0.06, 200),
+        "verdict": "better",
+    }
+    ways = [
+        {"name": "without examples", **asked},
+        {"name": "with examples", "n": 0, "note": "the prompts are longer than the model can read"},
+    ]
+    return {"model": "smollm2-135m-instruct", "rows": 200, "of": 3080, "cut": 2, "ways": ways}
+
+
 def banking() -> dict[str, Any]:
     """77 classes, the tuned model is better."""
     draw = random.Random(7)
@@ -90,6 +237,9 @@ def banking() -> dict[str, Any]:
         }
         for name in LABELS
     ]
+    mistakes = [{"truth": LABELS[i], "predicted": LABELS[i + 1], "n": 9 - i // 3} for i in range(20)]
+    for one, mistake in zip(classes, mistakes, strict=False):
+        one["recall"] = 1 - (mistake["n"] + 1) / 40
     texts = [
         "I still have not received my new card, I ordered over a week ago.",
         "Why does it say my top up is pending? I did it yesterday and the money has left my bank account already, "
@@ -109,7 +259,7 @@ def banking() -> dict[str, Any]:
         for i in range(10)
     ]
     best = [{**row, "predicted": row["truth"], "confidence": 0.9991, "loss": 0.0007} for row in rows]
-    gap = {"method": "paired over the same rows: Agresti-Min interval, McNemar mid-p", "n": 3080}
+    how = {"method": "paired over the same rows: Agresti-Min interval, McNemar mid-p", "n": 3080}
     return {
         "headline": "Tuned MiniLM answers 93.5% of 3,080 test rows rightly; "
         "a linear head on the untouched model 92.4%: a gain of 1.1 points (0.3 to 1.9).",
@@ -171,7 +321,15 @@ def banking() -> dict[str, Any]:
                     "name": "tuned model",
                     "what": "MiniLM, all weights trained",
                     "kind": "tuned",
-                    "values": {"accuracy": 0.9351, "macro_f1": 0.9349, "nll": 0.271},
+                    "values": {
+                        "accuracy": 0.9351,
+                        "macro_f1": 0.9349,
+                        "weighted_f1": 0.935,
+                        "mcc": 0.934,
+                        "nll": 0.271,
+                        "brier": 0.101,
+                        "ece": 0.0112,
+                    },
                     "interval": [0.9258, 0.9432],
                 },
                 {
@@ -179,7 +337,7 @@ def banking() -> dict[str, Any]:
                     "kind": "baseline",
                     "values": {"accuracy": 0.013, "macro_f1": 0.0003, "nll": 4.34},
                     "interval": [0.0095, 0.0177],
-                    "difference": {"value": 0.9221, "low": 0.9119, "high": 0.931, "p": 0.0, **gap},
+                    "difference": {"value": 0.9221, "low": 0.9119, "high": 0.931, "p": 0.0, **how},
                 },
                 {
                     "name": "linear head on the frozen model",
@@ -187,7 +345,7 @@ def banking() -> dict[str, Any]:
                     "kind": "baseline",
                     "values": {"accuracy": 0.9241, "macro_f1": 0.9238, "nll": 0.302},
                     "interval": [0.9142, 0.9329],
-                    "difference": {"value": 0.011, "low": 0.003, "high": 0.019, "p": 0.004, **gap},
+                    "difference": {"value": 0.011, "low": 0.003, "high": 0.019, "p": 0.004, **how},
                 },
                 {
                     "name": "word counts with a linear model",
@@ -195,15 +353,21 @@ def banking() -> dict[str, Any]:
                     "kind": "baseline",
                     "values": {"accuracy": 0.871, "macro_f1": 0.8694, "nll": 0.61},
                     "interval": [0.8587, 0.8824],
-                    "difference": {"value": 0.0641, "low": 0.053, "high": 0.0752, "p": 1e-27, **gap},
+                    "difference": {"value": 0.0641, "low": 0.053, "high": 0.0752, "p": 1e-27, **how},
                 },
             ],
             "power": "n=3080, disagreement 4.1%: the smallest gain this test set can show is 1.0 points.",
             "notes": [],
         },
         "classes": classes,
-        "confusions": [{"truth": LABELS[i], "predicted": LABELS[i + 1], "n": 9 - i // 3} for i in range(20)],
+        "confusions": mistakes,
         "rows": {"best": best, "worst": rows},
+        "slices": slices(),
+        "protected": protected(),
+        "calibration": calibration(),
+        "forgetting": forgetting("linear probe"),
+        "prompted": prompted(),
+        "evaluation": {"id": "test", "file": "test.csv", "rows": 3080, "scored": 3080, "leaked": 0, "uses": ""},
         "cost": {
             "seconds": {"prepare": 1.9, "plan": 4.2, "train": 231.0, "evaluate": 21.4},
             "peak_memory_mib": 1490,
@@ -432,6 +596,7 @@ def chat() -> dict[str, Any]:
         },
         "rows": {"worst": rows, "best": rows[:3]},
         "answers": answers,
+        "forgetting": forgetting(),
         "cost": {
             "seconds": {"prepare": 3.0, "train": 402.0, "evaluate": 120.0},
             "peak_memory_mib": 3900,
@@ -444,6 +609,30 @@ def chat() -> dict[str, Any]:
 
 
 EVIL = "</script></style><img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>{{ 7*7 }}"
+
+
+def hostile_evidence() -> dict[str, Any]:
+    """Markup and odd figures where the report compares."""
+    part_ = {"column": EVIL, "value": "b" * 9_000 + EVIL, "n": None, "score": 0.5, "interval": "no", "verdict": EVIL}
+    share = {"value": 0.5, "low": float("nan"), "high": None, "n": EVIL}
+    group = {"group": EVIL, "n": EVIL, "selection_rate": share}
+    return {
+        "slices": {"parts": [part_, {"score": "x"}, 3], "baseline": EVIL, "suppressed": EVIL, "told": EVIL},
+        "protected": {"column": EVIL, "note": EVIL, "labels": [{"label": EVIL, "groups": [group], "between": EVIL}]},
+        "calibration": {
+            "temperature": {"reason": EVIL},
+            "test": {"ece": 0.1, "low": EVIL, "bins": [[0.5, 0.4, 1], EVIL]},
+        },
+        "forgetting": {
+            "limit": EVIL,
+            "sets": [{"name": EVIL, "sentence": EVIL, "unit": EVIL, "lost": {"value": 0.1}, "verdict": EVIL}],
+        },
+        "prompted": {
+            "model": EVIL,
+            "ways": [{"name": EVIL, "score": 0.1, "wording": EVIL}, {"name": EVIL, "note": EVIL}],
+        },
+        "evaluation": {"scored": EVIL, "file": EVIL},
+    }
 
 
 def hostile() -> dict[str, Any]:
@@ -518,6 +707,7 @@ def hostile() -> dict[str, Any]:
             {"line": 1, "prompt": [{"role": EVIL, "content": text}], "truth": text, "base": text, "tuned": None}
             for text in texts
         ],
+        **hostile_evidence(),
         "cost": {"seconds": {EVIL: 1}, "early_stop": EVIL},
         "use": [{"title": EVIL, "code": EVIL}],
         "limits": [EVIL],

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from outline import Outline
-from page_reports import EVIL, REPORTS, banking, chat, hostile, reviews
+from page_reports import EVIL, LABELS, REPORTS, banking, chat, forgetting, hostile, protected, reviews, slice_of
 
 from tuneproof.evaluate.page import PAGE, SECTIONS, render
 from tuneproof.page import TEMPLATES, charts, numbers
@@ -125,6 +125,103 @@ def test_rows_that_do_not_add_up_are_named() -> None:
     assert "do not add up" not in render(report)
     report["ledger"]["used"]["train"] -= 1
     assert "do not add up" in render(report)
+
+
+EVIDENCE = ("slices", "protected", "calibration", "forgetting", "prompted", "confusions")
+
+
+def of(report: dict[str, Any]) -> str:
+    return " ".join(Outline(render(report)).text.split())
+
+
+@pytest.mark.parametrize("key", EVIDENCE)
+def test_evidence_has_a_section_only_where_it_was_measured(key: str) -> None:
+    assert f'<section id="{key}"' in render({key: banking()[key]})
+    for empty in (None, {}, []):
+        assert f'<section id="{key}"' not in render({**banking(), key: empty})
+
+
+def test_parts_are_told_in_words() -> None:
+    text = of(banking())
+    assert "By channel, the weakest first" in text
+    assert "Of 82 parts the tuned model is better than linear head on the frozen model in 3 and worse in 1" in text
+    assert text.index("web870") < text.index("app2,210")
+    assert "3 parts with fewer than 30 rows" in text and "too few rows" in text
+
+
+def test_a_part_is_weak_where_its_loss_is_high() -> None:
+    report = chat()
+    parts = [slice_of("length", name, 200, score, 0.0) for name, score in (("short", 0.3), ("long", 0.9))]
+    text = of({**report, "slices": {"parts": parts, "baseline": "untouched model"}})
+    assert text.index("long200") < text.index("short200") and "lower is better" in text
+
+
+def test_groups_are_compared_rate_by_rate() -> None:
+    text = of(banking())
+    assert "groups differ The furthest apart: 6.7 points (3.1 to 10.1); groups drawn by lot would be 2.1 apart" in text
+    assert "The lowest share is 0.52 times the highest." in text
+    assert "The groups cannot be compared here." in text and "These are 6 comparisons" in text
+    assert "9 groups between the lowest and the highest are not drawn" in of({"protected": protected(groups=21)})
+    none = {"column": "age", "labels": [], "note": "fewer than two groups have 30 rows"}
+    assert "Fewer than two groups have 30 rows." in of({"protected": none})
+
+
+def test_confidence_is_drawn_against_what_was_right() -> None:
+    report = banking()
+    page = render({"calibration": report["calibration"]})
+    assert page.count('class="line raw"') == page.count('class="line held"') == 1
+    text = of(report)
+    assert "no difference to that could be shown: its confidence lies 1.1% from the truth" in text
+    assert "Temperature 1.31, fitted on 503 validation rows" in text
+    assert text.index("as trained3.4%") < text.index("with the temperature1.1%")
+    report["calibration"] |= {"before": None, "test": {**report["calibration"]["before"], "bins": []}}
+    assert "lies 3.4% from the truth on average, and chance does not explain that" in of(report)
+    assert 'class="line raw"' not in render(report)
+
+
+def test_what_was_forgotten_stands_beside_its_limit() -> None:
+    text = of(chat())
+    assert "it forgot more than the limit allows." in text and "+0.071" in text
+    assert "is 0.410 nats per answer token (0.360 to 0.460)" in text
+    assert "+0.4" in of(banking()) and "What was lost, in points" in of(banking())
+    why = {
+        "name": "x",
+        "measure": "linear probe",
+        "n": 3,
+        "verdict": "not measured",
+        "sentence": "Nothing was measured",
+    }
+    page = render({"forgetting": {**forgetting(), "sets": [why]}})
+    assert "Nothing was measured" in page and "What was lost" not in page
+
+
+def test_asking_stands_beside_tuning() -> None:
+    text = of(banking())
+    assert "31 answers named no label and count as wrong" in text and "tuning is better" in text
+    assert "with examples: not asked, the prompts are longer than the model can read." in text
+
+
+def test_the_most_confused_labels_make_a_table_of_fifteen() -> None:
+    classes = [{"label": f"c{i}", "n": 40, "recall": 0.5} for i in range(150)]
+    mistakes = [{"truth": f"c{i}", "predicted": f"c{i + 1}", "n": 9 if i else 12} for i in range(50)]
+    page = render({"classes": classes, "confusions": mistakes})
+    heat = Outline(
+        page[page.index('<table class="heat">') : page.index("</table>", page.index('<table class="heat">'))]
+    )
+    text = " ".join(heat.text.split())
+    assert "The 15 labels of 150 that are mixed up most" in text
+    assert "1 c02012840 2 c12091140" in text  # right, its mistake, other answers, rows
+    assert "c14" in text and "c15" not in text
+    assert "mistakes rarer than 9 rows" in of({"classes": classes, "confusions": mistakes})
+
+
+def test_a_page_of_very_many_parts_and_groups_stays_below_its_size() -> None:
+    parts = [slice_of(f"column {i % 7}", f"{LABELS[i % 77]} {i}", 100, 0.9, 0.0) for i in range(3_000)]
+    report = {**banking(), "slices": {"parts": parts}, "protected": protected(tuple(LABELS[:20]), groups=300)}
+    report["rows"] = {"worst": [{"line": i, "text": "<" * 1_000_000} for i in range(20)]}
+    page = render(report)
+    assert len(page.encode()) < 3_000_000
+    assert "344 more parts that did better stand in the report file" in page
 
 
 def test_figures_have_sensible_digits() -> None:

@@ -43,7 +43,7 @@ class Series:
 
     name: str
     points: Sequence[Point]
-    kind: str = "train"  # "train" (solid) or "held" (with dots)
+    kind: str = "train"  # "train" (solid), "held" or "raw" (both with dots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +77,16 @@ def around(values: Sequence[float], *, room: float = 0.06, zero: bool = False) -
     return Scale(low - margin, high + margin)
 
 
-def interval(scale: Scale, value: float, low: float | None, high: float | None, kind: str, zero: bool) -> Markup:
-    """A dot with its interval in a line of a table; a value off the scale becomes an arrow at the edge."""
+def interval(
+    scale: Scale, value: float, low: float | None, high: float | None, kind: str, marks: Sequence[float] = ()
+) -> Markup:
+    """A dot with its interval in a line of a table; a value off the scale becomes an arrow at the edge.
+
+    ``marks``: upright lines to compare with, such as zero or a limit.
+    """
     parts = [Markup('<line class="guide" x1="0" x2="100%" y1="50%" y2="50%"/>')]
-    if zero:
-        parts.append(Markup('<line class="zero" x1="{0}" x2="{0}" y1="0" y2="100%"/>').format(scale.place(0)))
+    for mark in marks:
+        parts.append(Markup('<line class="zero" x1="{0}" x2="{0}" y1="0" y2="100%"/>').format(scale.place(mark)))
     if not 0 <= scale.at(value) <= 100:
         left = scale.at(value) < 0
         arrow = Markup('<svg x="{}" y="50%" overflow="visible"><path class="away" d="{}"/></svg>')
@@ -97,13 +102,13 @@ def interval(scale: Scale, value: float, low: float | None, high: float | None, 
     return _row(parts, kind)
 
 
-def axis(scale: Scale, write: Callable[[float], str], zero: bool = False) -> Markup:
-    """The scale under a column of ``interval`` drawings."""
-    marks = [mark for mark in ticks(scale.low, scale.high, 6) if 3 <= scale.at(mark) <= 97]
+def axis(scale: Scale, write: Callable[[float], str], marks: Sequence[float] = ()) -> Markup:
+    """The scale under a column of ``interval`` drawings, with the same ``marks``."""
+    shown = [tick for tick in ticks(scale.low, scale.high, 6) if 3 <= scale.at(tick) <= 97]
     text = Markup('<line class="tick" x1="{0}" x2="{0}" y1="0" y2="5"/><text x="{0}" y="19">{1}</text>')
-    parts = [text.format(scale.place(mark), write(mark)) for mark in marks]
-    if zero:
-        parts.append(Markup('<line class="zero" x1="{0}" x2="{0}" y1="0" y2="8"/>').format(scale.place(0)))
+    parts = [text.format(scale.place(tick), write(tick)) for tick in shown]
+    for mark in marks:
+        parts.append(Markup('<line class="zero" x1="{0}" x2="{0}" y1="0" y2="8"/>').format(scale.place(mark)))
     return Markup('<svg class="axis" aria-hidden="true" width="100%" height="24">{}</svg>').format(
         Markup("").join(parts)
     )
@@ -179,6 +184,28 @@ def line_chart(
         parts.append(_line(one, across, up))
     parts.extend(_tips(drawn, across, write, x_name))
     return _chart(parts, text, 190)
+
+
+def diagonal_chart(
+    series: Sequence[Series],
+    *,
+    text: str,
+    write: Callable[[float], str],
+    write_tick: Callable[[float], str],
+    x_name: str,
+) -> Markup:
+    """Lines in a square whose two axes are the same, up to 1, with the diagonal on which both values are equal."""
+    least = min(value for line in series for point in line.points for value in point)
+    scale = Scale(min(0.9, max(0.0, math.floor(10 * least) / 10)), 1.0)
+    parts = _grid(scale, write_tick)
+    parts.append(Markup('<line class="zero" x1="0" x2="100%" y1="100%" y2="0"/>'))
+    for tick in ticks(scale.low, scale.high, 4):
+        parts.append(
+            Markup('<text class="x" x="{}" y="100%" dy="18">{}</text>').format(scale.place(tick), write_tick(tick))
+        )
+    parts.extend(_line(one, scale, scale) for one in series)
+    parts.extend(_tips(series, scale, write, x_name))
+    return _chart(parts, text, 300)
 
 
 def thin(points: Sequence[Point], most: int = MAX_POINTS) -> list[Point]:

@@ -75,7 +75,7 @@ NUMBERS = frozenset(("CARD", "SSN", "NATIONAL_ID", "ACCOUNT", "IP", "PHONE"))
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A value of ``kind`` (a key of KINDS) at ``text[start:end]``, ``explained`` by the words around it or by itself."""
+    """A value of ``kind`` (a key of KINDS) at ``text[start:end]``, ``explained`` by words around it or by itself."""
 
     kind: str
     start: int

@@ -10,15 +10,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tuneproof.evaluate.page import compared, views
+from tuneproof.evaluate.page import compared, confused, parts, trust, views
 from tuneproof.page import Page, Section, View, prepared
 from tuneproof.page import render as render_page
 
 SECTIONS = (
     Section("scores", "Did it help?", compared.scores),
+    Section("prompted", "Asked instead of tuned", trust.prompted),
     Section("answers", "Answers side by side", views.answers),
     Section("classes", "Class by class", views.classes),
+    Section("confusions", "What is taken for what", confused.confusions),
     Section("rows", "Best and worst rows", views.rows),
+    Section("slices", "Part by part", parts.slices),
+    Section("protected", "Groups of people", parts.protected),
+    Section("calibration", "Can its confidence be believed?", trust.calibration),
+    Section("forgetting", "What it forgot", trust.forgetting),
     Section("data", "What was in the file", views.data),
     Section("checks", "What the doctor found", views.doctor),
     Section("ledger", "Every row accounted for", prepared.ledger),

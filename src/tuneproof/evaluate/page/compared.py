@@ -59,7 +59,7 @@ def _system(system: View, found: View, scale: charts.Scale) -> View:
     value, (low, high) = _value(system, found) or 0.0, numbers.pair(system.get("interval"))
     kind = "tuned" if system.get("kind") == "tuned" else "baseline"
     away = not 0 <= scale.at(value) <= 100
-    return {**system, "value": value, "away": away, "plot": charts.interval(scale, value, low, high, kind, False)}
+    return {**system, "value": value, "away": away, "plot": charts.interval(scale, value, low, high, kind)}
 
 
 def _near(value: float, found: Sequence[tuple[float | None, Any]]) -> charts.Scale:
@@ -95,9 +95,9 @@ def _gains(others: Sequence[View], found: View) -> View | None:
         sure = low is not None and high is not None and (low > 0 or high < 0)
         good = (value > 0) == higher
         said = "cannot tell" if not sure else "better" if good else "worse"
-        plot = charts.interval(scale, value, low, high, f"gain {said.replace(' ', '-')}", True)
+        plot = charts.interval(scale, value, low, high, f"gain {said.replace(' ', '-')}", [0.0])
         lines.append({"name": one.get("name"), **gap, "bounds": [low, high], "said": said, "plot": plot})
-    return {"lines": lines, "axis": charts.axis(scale, lambda x: numbers.tick(x, percent, plus=True), True)}
+    return {"lines": lines, "axis": charts.axis(scale, lambda x: numbers.tick(x, percent, plus=True), [0.0])}
 
 
 def _widest(pairs: Sequence[tuple[View, View]]) -> list[float]:

@@ -69,18 +69,12 @@ def answers(report: View) -> View | None:
 
 
 def classes(report: View) -> View | None:
-    """The per-class table, weakest first, and what is taken for what."""
-    found, mixed = mappings(report.get("classes")), mappings(report.get("confusions"))
-    if not found and not mixed:
+    """The per-class table, weakest first."""
+    found = mappings(report.get("classes"))
+    if not found:
         return None
     weakest = sorted(found, key=lambda one: (numbers.real(one.get("f1")) or 0.0, str(one.get("label"))))
-    most = max([numbers.real(one.get("n")) or 0.0 for one in mixed] + [1.0])
-    return {
-        "classes": [{**one, "bar": charts.bar([(numbers.real(one.get("f1")) or 0.0, "fill")])} for one in weakest],
-        "confusions": [
-            {**one, "bar": charts.bar([((numbers.real(one.get("n")) or 0.0) / most, "miss")])} for one in mixed
-        ],
-    }
+    return {"classes": [{**one, "bar": charts.bar([(numbers.real(one.get("f1")) or 0.0, "fill")])} for one in weakest]}
 
 
 def rows(report: View) -> View | None:
@@ -223,4 +217,8 @@ def run(report: View) -> View | None:
     found = mapping(report.get("run"))
     if not found:
         return None
-    return {"run": {**found, "versions": mapping(found.get("versions"))}, "data": mapping(report.get("data"))}
+    return {
+        "run": {**found, "versions": mapping(found.get("versions"))},
+        "data": mapping(report.get("data")),
+        "evaluation": mapping(report.get("evaluation")),
+    }

@@ -127,12 +127,12 @@ def _unexplained(rows: int) -> str:
     return f" {told} a text that is nothing but a number of 4 to 9 digits; only a person can say what it is."
 
 
-def _chunks(subject: Subject) -> Iterator[tuple[str, str, int, list[str]]]:
+def _chunks(subject: Subject, size: int = CHUNK) -> Iterator[tuple[str, str, int, list[str]]]:
     """Every part of every side as texts: side, part, number of the first row, texts."""
     for side, table in subject.splits.items():
         for part in (name for name in table.columns if name != "id"):
-            for start in range(0, len(table), CHUNK):
-                yield side, part, start, [_text(value) for value in table.columns[part][start : start + CHUNK]]
+            for start in range(0, len(table), size):
+                yield side, part, start, [_text(value) for value in table.columns[part][start : start + size]]
 
 
 def _first_pass(subject: Subject, search: Search) -> None:
@@ -155,7 +155,7 @@ def _second_pass(subject: Subject, search: Search) -> None:
     explained = dict(search.explained)
     if not explained:
         return
-    for side, part, start, texts in _chunks(subject):
+    for side, part, start, texts in _chunks(subject, max(CHUNK, len(explained))):  # polars compiles them per chunk
         column = pl.Series(texts, dtype=pl.String)
         places = column.str.contains_any(list(explained)).arg_true()
         held = column.gather(places).str.extract_many(list(explained), overlapping=True)
