@@ -35,7 +35,7 @@ ROWS = 8_000
 TOKENS = 128
 KINDS = ("uniform", "nearest class")
 SHARES = (0.05, 0.1)
-SEEDS = tuple(range(11, 21))  # one draw of 257 planted errors moves a precision by .024 (cuad_clauses)
+SEEDS = (11, 12, 13)
 
 Embed = Callable[[list[str]], Floats]
 
