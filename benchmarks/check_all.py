@@ -68,8 +68,8 @@ def main() -> None:
         found[name] = one(asked.data / name, name, asked.runs / name)
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+        PAGE.write_text(page(found), encoding="utf-8")
         print(row(name, found[name]), flush=True)
-    PAGE.write_text(page(found), encoding="utf-8")
 
 
 def one(folder: Path, name: str, runs: Path) -> dict[str, Any]:
