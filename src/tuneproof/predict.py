@@ -63,7 +63,7 @@ def embed(
     with torch.inference_mode(), arithmetic(precision):
         for indices in by_length([len(example) for example in examples], BATCH_TOKENS):
             batch = encoder.collate([examples[index] for index in indices])
-            states = body(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state.float()  # (B, T, width)
+            states = body(**batch.inputs).last_hidden_state.float()  # (B, T, width)
             weight = batch.mask[..., None].float()
             found[indices] = ((states * weight).sum(1) / weight.sum(1)).numpy()
             done += len(indices)

@@ -200,7 +200,15 @@ def test_each_batch_is_looked_at(tmp_path: Path, one_thread: None) -> None:
 
 def test_the_first_token_is_never_a_target() -> None:
     loss = torch.tensor([[True, False, True]])
-    batch = Batch(torch.zeros(1, 3, dtype=torch.int64), torch.ones(1, 3, dtype=torch.int64), loss, None, 2, 3)
+    batch = Batch(
+        torch.zeros(1, 3, dtype=torch.int64),
+        torch.ones(1, 3, dtype=torch.int64),
+        loss,
+        None,
+        2,
+        3,
+        torch.zeros(1, dtype=torch.int64),
+    )
     found: Tensor = batch.targets
     assert found.tolist() == [[False, False, True]]
 

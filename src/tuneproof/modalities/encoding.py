@@ -3,7 +3,7 @@
     batch = collate([Example([101, 7, 102], label=1)], pad_id=0)
     batch.ids.shape          # (1, 3)
 
-Shapes: B rows, T tokens of the longest row. Padding is on the right, is never attended to and never carries loss.
+Shapes: B rows, S sequences, T tokens of the longest. Padding is on the right, never attended to, never carries loss.
 """
 
 from __future__ import annotations
@@ -16,42 +16,69 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+IGNORED = -100  # the tag of a token that carries no loss, as torch's cross entropy has it
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One row. ``loss[i]`` says that token i is learnt; a row with a ``label`` is one unit of loss instead."""
+    """One row: a sequence of tokens or, with ``parts``, several (windows of a long text, the texts of a pair).
+
+    A row with ``loss``, ``tags`` or ``target`` is as many units of loss as it has learnt tokens; any other row is one.
+    """
 
     ids: Sequence[int]
-    loss: Sequence[bool] | None = None
-    label: int | None = None
+    loss: Sequence[bool] | None = None  # which tokens a model that continues texts is asked for
+    label: int | None = None  # number of its class
     neutralised: int = 0  # special tokens whose text a person wrote, read as letters
+    values: Sequence[float] | None = None  # the number that is asked for, or one per class
+    types: Sequence[int] | None = None  # which text of a pair each token belongs to
+    tags: Sequence[int] | None = None  # number of each token's class, or IGNORED
+    span: tuple[int, int] | None = None  # first and last token of the answer
+    target: Sequence[int] | None = None  # tokens that an encoder-decoder is to write
+    parts: Sequence[Example] = ()  # in place of ``ids``
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return sum(len(part) for part in self.parts) if self.parts else len(self.ids)
 
     @property
     def units(self) -> int:
         """How many terms this row adds to the loss: its learnt tokens, or 1."""
-        return 1 if self.loss is None else sum(self.loss)
+        if self.loss is not None:
+            return sum(self.loss)
+        if self.tags is not None:
+            return sum(tag != IGNORED for tag in self.tags)
+        return 1 if self.target is None else len(self.target)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows padded to one length. ``loss`` (B, T) bool and ``labels`` (B,) int64 are there when the task has them."""
+    """Sequences padded to one length: S of them, one per example unless examples have parts. B examples, T tokens."""
 
-    ids: Tensor  # (B, T) int64
-    mask: Tensor  # (B, T) int64, 1 for tokens and 0 for padding
-    loss: Tensor | None
-    labels: Tensor | None
+    ids: Tensor  # (S, T) int64
+    mask: Tensor  # (S, T) int64, 1 for tokens and 0 for padding
+    loss: Tensor | None  # (S, T) bool
+    labels: Tensor | None  # (B,) int64
     units: int  # terms of the loss in this batch
     tokens: int  # without padding
+    owner: Tensor  # (S,) int64: the example that each sequence is of
+    values: Tensor | None = None  # (B, numbers) fp32
+    types: Tensor | None = None  # (S, T) int64
+    tags: Tensor | None = None  # (S, T) int64, IGNORED where there is no loss
+    spans: Tensor | None = None  # (S, 2) int64
+    target: Tensor | None = None  # (S, U) int64, IGNORED where there is no loss
 
     def __len__(self) -> int:
-        return self.ids.shape[0]
+        return int(self.owner[-1]) + 1
+
+    @property
+    def inputs(self) -> dict[str, Tensor]:
+        """What every transformers model is called with."""
+        found = {"input_ids": self.ids, "attention_mask": self.mask}
+        return found if self.types is None else {**found, "token_type_ids": self.types}
 
     @property
     def targets(self) -> Tensor:
-        """(B, T) bool: the tokens that a causal model is asked for; never the first, before which nothing comes."""
+        """(S, T) bool: the tokens that a causal model is asked for; never the first, before which nothing comes."""
         assert self.loss is not None
         return torch.cat([torch.zeros_like(self.loss[:, :1]), self.loss[:, 1:]], dim=1)
 
@@ -83,29 +110,50 @@ class Encoder(Protocol):
 
 
 def collate(examples: Sequence[Example], pad_id: int) -> Batch:
-    """Right-padded tensors of ``examples``, in their order."""
-    longest = max(len(example) for example in examples)
-    ids = torch.full((len(examples), longest), pad_id, dtype=torch.int64)
-    mask = torch.zeros((len(examples), longest), dtype=torch.int64)
-    with_loss = examples[0].loss is not None
-    loss = torch.zeros((len(examples), longest), dtype=torch.bool) if with_loss else None
-    for row, example in enumerate(examples):
-        ids[row, : len(example)] = torch.tensor(example.ids)
-        mask[row, : len(example)] = 1
-        if loss is not None and example.loss is not None:
-            loss[row, : len(example)] = torch.tensor(example.loss)
-    known = [example.label for example in examples if example.label is not None]
-    labels = torch.tensor(known) if len(known) == len(examples) else None
+    """Right-padded tensors of ``examples``, in their order; the parts of an example stand together."""
+    pieces = [(row, piece) for row, example in enumerate(examples) for piece in example.parts or (example,)]
+    sequences = [piece for _, piece in pieces]
+    labels = [example.label for example in examples if example.label is not None]
+    values = [example.values for example in examples if example.values is not None]
+    spans = [piece.span for piece in sequences if piece.span is not None]
     return Batch(
-        ids, mask, loss, labels, sum(example.units for example in examples), sum(len(example) for example in examples)
+        ids=padded([piece.ids for piece in sequences], pad_id),
+        mask=padded([[1] * len(piece) for piece in sequences], 0),
+        loss=_padded_where_all([piece.loss for piece in sequences], False, torch.bool),
+        labels=torch.tensor(labels) if len(labels) == len(examples) else None,
+        units=sum(example.units for example in examples),
+        tokens=sum(len(example) for example in examples),
+        owner=torch.tensor([row for row, _ in pieces]),
+        values=torch.tensor(values, dtype=torch.float32) if len(values) == len(examples) else None,
+        types=_padded_where_all([piece.types for piece in sequences], 0),
+        tags=_padded_where_all([piece.tags for piece in sequences], IGNORED),
+        spans=torch.tensor(spans) if len(spans) == len(sequences) else None,
+        target=_padded_where_all([piece.target for piece in sequences], IGNORED),
     )
+
+
+def padded(rows: Sequence[Sequence[int]], filler: int, dtype: torch.dtype = torch.int64) -> Tensor:
+    """(rows, longest): ``rows`` with ``filler`` behind them."""
+    found = torch.full((len(rows), max(len(row) for row in rows)), filler, dtype=dtype)
+    for index, row in enumerate(rows):
+        found[index, : len(row)] = torch.tensor(row, dtype=dtype)
+    return found
+
+
+def _padded_where_all(
+    rows: Sequence[Sequence[int] | None], filler: int, dtype: torch.dtype = torch.int64
+) -> Tensor | None:
+    known = [row for row in rows if row is not None]
+    return padded(known, filler, dtype) if len(known) == len(rows) else None
 
 
 def shortened(example: Example, keep: int, end: Sequence[int] = ()) -> Example:
     """The first ``keep`` tokens, the last of them replaced by ``end`` (a closing special token, say)."""
     ids = [*example.ids[: keep - len(end)], *end]
     loss = None if example.loss is None else list(example.loss[: len(ids)])
-    return replace(example, ids=ids, loss=loss)
+    types = None if example.types is None else list(example.types[: len(ids)])
+    tags = None if example.tags is None else [*example.tags[: keep - len(end)], *[IGNORED] * len(end)]
+    return replace(example, ids=ids, loss=loss, types=types, tags=tags)
 
 
 def load_tokenizer(folder: Path) -> Any:

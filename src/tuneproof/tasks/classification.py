@@ -99,7 +99,7 @@ class Classification:
         return functional.cross_entropy(self.logits(model, batch), batch.labels, reduction="sum")
 
     def logits(self, model: Module, batch: Batch) -> Tensor:
-        logits: Tensor = model(input_ids=batch.ids, attention_mask=batch.mask).logits.float()  # (B, classes)
+        logits: Tensor = model(**batch.inputs).logits.float()  # (B, classes)
         return logits
 
     def predict(self, model: Module, batch: Batch) -> list[Prediction]:

@@ -90,9 +90,9 @@ class Instruction:
         where = batch.targets[:, 1:]  # (B, T-1): the state at t predicts the token at t+1
         config: Mapping[str, Any] = causal.config.to_dict()
         if any(config.get(key) for key in RESCALED):
-            logits = causal(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits[:, :-1][where]
+            logits = causal(**batch.inputs, use_cache=False).logits[:, :-1][where]
         else:
-            states = causal.base_model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)
+            states = causal.base_model(**batch.inputs, use_cache=False)
             logits = causal.get_output_embeddings()(states.last_hidden_state[:, :-1][where])
         return logits.float(), batch.ids[:, 1:][where]
 
