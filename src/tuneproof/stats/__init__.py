@@ -6,7 +6,7 @@
 
 ``items`` checks scores and groups; ``interval`` one number; ``paired`` two models on the same items; ``bootstrap``
 metrics of a whole corpus; ``verdicts`` better, worse, inconclusive, non-inferiority, Holm; ``power`` what a test set
-can show; ``calibration`` confidences. It knows no task, file or model: metrics are handed in (``tasks/metrics.py``).
+can show; ``calibration`` confidences. It knows no task, file or model: metrics are handed in (``tasks/metrics``).
 """
 
 from __future__ import annotations
