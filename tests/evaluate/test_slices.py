@@ -9,6 +9,7 @@ import pytest
 
 from tuneproof.errors import ConfigError, DataError
 from tuneproof.evaluate.fairness import fairness
+from tuneproof.evaluate.measures import MEASURES
 from tuneproof.evaluate.slices import report_slices, script, slice_names
 from tuneproof.records import Prediction, Table
 from tuneproof.stats import wilson
@@ -83,7 +84,7 @@ def test_kept_columns_are_matched_by_file_and_line() -> None:
 def test_parts_by_size() -> None:
     """29 rows are suppressed, 99 cannot tell, 100 can."""
     names = {"c": ["a"] * 29 + ["b"] * 99 + ["c"] * 100}
-    found = report_slices(names, said([1] * 228), said([0] * 228), None, True)
+    found = report_slices(names, said([1] * 228), said([0] * 228), None, MEASURES["accuracy"])
     parts = {part["value"]: part for part in found["parts"]}
     assert found["suppressed"] == 1 and parts.keys() == {"b", "c"}
     assert parts["b"]["verdict"] == "cannot tell" and parts["b"]["p_holm"] is None
@@ -96,7 +97,7 @@ def test_a_part_where_the_model_is_worse_is_found_among_many() -> None:
     names = {"c": [f"part {i // 200}" for i in range(2000)]}
     base = [int(draw.random() < 0.8) for _ in range(2000)]
     tuned = [int(draw.random() < (0.5 if i < 200 else 0.8)) for i in range(2000)]
-    found = report_slices(names, said(tuned), said(base), None, True)
+    found = report_slices(names, said(tuned), said(base), None, MEASURES["accuracy"])
     verdicts = {part["value"]: part["verdict"] for part in found["parts"]}
     assert verdicts.pop("part 0") == "worse" and set(verdicts.values()) == {"inconclusive"}
 
@@ -108,7 +109,9 @@ def test_holm_keeps_twenty_equal_parts_quiet() -> None:
         rng = np.random.default_rng(seed)
         both = rng.random((2, 2000)) < 0.8
         names = {"c": [str(i // 100) for i in range(2000)]}
-        found = report_slices(names, said(list(both[0].astype(int))), said(list(both[1].astype(int))), None, True)
+        found = report_slices(
+            names, said(list(both[0].astype(int))), said(list(both[1].astype(int))), None, MEASURES["accuracy"]
+        )
         claims += any(part["verdict"] != "inconclusive" for part in found["parts"])
     assert claims <= 5  # 2 expected at a family error of 5%
 

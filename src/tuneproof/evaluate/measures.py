@@ -2,6 +2,7 @@
 
     d = MEASURES["macro_f1"].difference(pairs)       # B - A with interval and p
     MEASURES["macro_f1"].value(pairs.a, labels)      # 0.871, or None where it is undefined
+    MEASURES[answer.primary].interval(items(predictions), labels, None)
 
 A mean of items is compared by a paired test; a metric of the whole corpus by a paired bootstrap. Adding one is a row.
 """
@@ -12,8 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tuneproof.evaluate.measure import paired
-from tuneproof.stats.bootstrap import Metric, corpus_difference
+import numpy as np
+
+from tuneproof.evaluate import measure
+from tuneproof.records import Prediction
+from tuneproof.stats.bootstrap import Metric, corpus_difference, corpus_interval
+from tuneproof.stats.interval import Interval
 from tuneproof.stats.paired import Difference
 from tuneproof.tasks import metrics
 
@@ -29,6 +34,11 @@ class Item:
     @property
     def units(self) -> int:
         return int(self.scores.get("tokens", 1))
+
+
+def items(predictions: Sequence[Prediction]) -> list[Item]:
+    """Predictions as rows of a measure."""
+    return [Item(p.truth, p.value, p.scores) for p in predictions]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +64,9 @@ class Measure:
     share: bool  # between 0 and 1, told in percent; otherwise in ``unit``
     unit: str
     value: Callable[[Sequence[Item], tuple[str, ...]], float | None]
-    difference: Callable[[Pairs], Difference]
+    difference: Callable[..., Difference]  # of Pairs, and a seed
+    interval: Callable[[Sequence[Item], tuple[str, ...], Sequence[Any] | None], Interval]  # items, labels, groups
+    called: str = ""  # "an entity F1": how a sentence names it; "" where it has a sentence of its own
 
     def written(self, value: float) -> str:
         return f"{100 * value:.1f}%" if self.share else f"{value:.4f} {self.unit}".rstrip()
@@ -72,7 +84,7 @@ class Measure:
         return f"{scale * d.value:.{digits}f} {unit} ({bounds}, p = {p})"
 
 
-def _mean(name: str, needs: tuple[str, ...], *, higher: bool, share: bool, unit: str = "") -> Measure:
+def _mean(name: str, needs: tuple[str, ...], *, higher: bool, share: bool, unit: str = "", called: str = "") -> Measure:
     """The mean of a score over units: rows, or answer tokens where the score is a sum over them."""
 
     def per_unit(items: Sequence[Item]) -> list[float]:
@@ -82,10 +94,14 @@ def _mean(name: str, needs: tuple[str, ...], *, higher: bool, share: bool, unit:
         total = sum(item.units for item in items)
         return sum(item.scores[name] for item in items) / total if total else None
 
-    def gap(pairs: Pairs) -> Difference:
-        return paired(per_unit(pairs.a), per_unit(pairs.b), [item.units for item in pairs.a], pairs.group, 0)
+    def gap(pairs: Pairs, seed: int = 0) -> Difference:
+        units = [item.units for item in pairs.a]
+        return measure.paired(per_unit(pairs.a), per_unit(pairs.b), units, pairs.group, seed)
 
-    return Measure(needs, higher, share, unit, value, gap)
+    def interval(items: Sequence[Item], labels: tuple[str, ...], group: Sequence[Any] | None) -> Interval:
+        return measure.interval(per_unit(items), [item.units for item in items], group)
+
+    return Measure(needs, higher, share, unit, value, gap, interval, called)
 
 
 def _corpus(metric: Metric, whole: Callable[..., float | None], share: bool) -> Measure:
@@ -94,14 +110,42 @@ def _corpus(metric: Metric, whole: Callable[..., float | None], share: bool) -> 
     def value(items: Sequence[Item], labels: tuple[str, ...]) -> float | None:
         return whole([item.truth for item in items], [item.value for item in items], labels)
 
-    def gap(pairs: Pairs) -> Difference:
-        counts = [
-            metrics.class_counts([item.truth for item in side], [item.value for item in side], pairs.labels)
-            for side in (pairs.a, pairs.b)
-        ]
-        return corpus_difference(counts[0], counts[1], metric, pairs.group)
+    def counts(items: Sequence[Item], labels: tuple[str, ...]) -> Any:
+        return metrics.class_counts([item.truth for item in items], [item.value for item in items], labels)
 
-    return Measure(("correct",), True, share, "", value, gap)
+    def gap(pairs: Pairs, seed: int = 0) -> Difference:
+        first, second = (counts(side, pairs.labels) for side in (pairs.a, pairs.b))
+        return corpus_difference(first, second, metric, pairs.group, seed=seed)
+
+    def interval(items: Sequence[Item], labels: tuple[str, ...], group: Sequence[Any] | None) -> Interval:
+        return corpus_interval(counts(items, labels), metric, group)
+
+    return Measure(("correct",), True, share, "", value, gap, interval)
+
+
+def _pooled(which: int, names: tuple[str, str, str], called: str) -> Measure:
+    """Precision (0), recall (1) or F1 (2) over all rows together, from what each row has right, found and true."""
+
+    def counts(items: Sequence[Item]) -> Any:
+        return np.array([[item.scores[name] for name in names] for item in items], dtype=np.float64)
+
+    def metric(sums: Any) -> Any:
+        return metrics.precision_recall_f1_of(sums)[which][..., 0]
+
+    def value(items: Sequence[Item], labels: tuple[str, ...]) -> float | None:
+        found = float(metric(counts(items).sum(axis=0))) if items else float("nan")
+        return None if np.isnan(found) else found
+
+    def gap(pairs: Pairs, seed: int = 0) -> Difference:
+        return corpus_difference(counts(pairs.a), counts(pairs.b), metric, pairs.group, seed=seed)
+
+    def interval(items: Sequence[Item], labels: tuple[str, ...], group: Sequence[Any] | None) -> Interval:
+        return corpus_interval(counts(items), metric, group)
+
+    return Measure(names, True, True, "", value, gap, interval, called)
+
+
+ENTITIES = ("entities_right", "entities_found", "entities_true")  # scores of a row
 
 
 MEASURES: dict[str, Measure] = {
@@ -113,4 +157,9 @@ MEASURES: dict[str, Measure] = {
     "brier": _mean("brier", ("brier",), higher=False, share=False),
     "loss_per_token": _mean("nll", ("nll", "tokens"), higher=False, share=False, unit="nats"),
     "next_token_accuracy": _mean("hits", ("hits", "tokens"), higher=True, share=True),
+    "entity_f1": _pooled(2, ENTITIES, "an entity F1"),
+    "entity_precision": _pooled(0, ENTITIES, "an entity precision"),
+    "entity_recall": _pooled(1, ENTITIES, "an entity recall"),
+    "token_f1": _mean("token_f1", ("token_f1",), higher=True, share=True, called="a token F1"),
+    "exact_match": _mean("exact_match", ("exact_match",), higher=True, share=True, called="an exact match"),
 }

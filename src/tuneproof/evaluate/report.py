@@ -20,12 +20,14 @@ from tuneproof.evaluate.calibrate import expected_error
 from tuneproof.evaluate.card import usage
 from tuneproof.evaluate.fairness import fairness
 from tuneproof.evaluate.forgetting import told
+from tuneproof.evaluate.measures import MEASURES, Measure
 from tuneproof.evaluate.slices import report_slices
 from tuneproof.records import Prediction, Schema
 from tuneproof.run import Run
+from tuneproof.stats.paired import Difference
 from tuneproof.stats.power import power_line, power_line_mean
 from tuneproof.stats.verdicts import FEWEST, verdict
-from tuneproof.tasks import Answer, kept, metrics, task
+from tuneproof.tasks import Answer, kept, task
 
 if TYPE_CHECKING:
     from tuneproof.evaluate.score import Outcome, System
@@ -41,6 +43,11 @@ HELP = {
     "loss_per_token": "how surprised the model is by each token of the reference answer, in nats; lower is better",
     "perplexity": "exp of the loss: among how many equally likely tokens it hesitates",
     "next_token_accuracy": "share of the reference answer's tokens that the model puts first",
+    "entity_f1": "F1 over all entities; one counts when its type, its start and its end are right",
+    "entity_precision": "of the entities that were found, the share that is in the file exactly so",
+    "entity_recall": "of the entities in the file, the share that was found exactly so",
+    "exact_match": "share of the answers that are equal to one of the file's, articles and punctuation aside",
+    "token_f1": "overlap of the words of the answer with those of the file's, articles and punctuation aside",
 }
 
 
@@ -88,10 +95,10 @@ def build_report(run: Run, config: Config, schema: Schema, outcome: Outcome, ans
         "plan": [{"name": name, **setting, "help": describe(name)} for name, setting in plan["settings"].items()],
         "curves": _curves(run, answer, plan["cost"]["steps"]),
         "scores": scores,
-        "classes": _classes(outcome.systems[0].predictions) if schema.labels else [],
+        "classes": _classes(outcome.systems[0].predictions, answer),
         "confusions": _confusions(outcome.systems[0].predictions) if schema.labels else [],
         "rows": _rows(outcome, answer),
-        "slices": _slices(outcome, answer),
+        "slices": _slices(outcome, answer, schema.labels),
         "protected": _protected(outcome, config),
         "calibration": _calibration(outcome),
         "forgetting": outcome.forgetting,
@@ -109,10 +116,16 @@ def headline(outcome: Outcome, answer: Answer, model: str) -> tuple[str, str]:
     best = strongest(baselines, answer)
     assert best.difference is not None and tuned.scores.main is not None and best.scores.main is not None
     word = verdict(best.difference, higher_is_better=answer.higher_is_better)
-    n = f"{tuned.scores.n:,} test rows"
+    n, how = f"{tuned.scores.n:,} test rows", MEASURES[answer.primary]
     if answer.proportion:
         said = f"The tuned {model} answers {tuned.scores.main:.1%} of {n} rightly; {best.name} {best.scores.main:.1%}"
         gap = _points(best.difference.value, best.difference.low, best.difference.high)
+    elif how.called:
+        said = (
+            f"On {n} the tuned {model} has {how.called} of {how.written(tuned.scores.main)}, "
+            f"{best.name} {how.written(best.scores.main)}"
+        )
+        gap = _gap(how, best.difference)
     else:
         fall = 1 - tuned.scores.main / best.scores.main
         said = (
@@ -136,6 +149,18 @@ def strongest(baselines: Sequence[System], answer: Answer) -> System:
     return max(baselines, key=lambda system: sign * (system.scores.main or 0.0))
 
 
+def _gap(how: Measure, gap: Difference) -> str:
+    """The size of a difference, whichever of the two is better."""
+    if how.share:
+        return _points(gap.value, gap.low, gap.high)
+    if gap.value is None or gap.low is None or gap.high is None:
+        return "an unknown size"
+    value, low, high = gap.value, gap.low, gap.high
+    if value < 0:
+        value, low, high = -value, -high, -low
+    return f"{value:.3g} {how.unit}".rstrip() + f" (95% interval {low:.3g} to {high:.3g})"
+
+
 def _points(value: float | None, low: float | None, high: float | None) -> str:
     if value is None or low is None or high is None:
         return "an unknown size"
@@ -157,16 +182,17 @@ def _scores(outcome: Outcome, answer: Answer) -> dict[str, Any]:
     tuned = outcome.systems[0]
     gap = strongest(outcome.systems[1:], answer).difference
     assert gap is not None
+    how = MEASURES[answer.primary]
     if answer.proportion:
         power = power_line(gap.n, gap.disagreement)
     else:
-        sd = (gap.error or 0.0) * gap.n**0.5
-        power = power_line_mean(gap.n, sd, "nats")
+        scale, unit = (100, "points") if how.share else (1, how.unit)
+        power = power_line_mean(gap.n, scale * (gap.error or 0.0) * gap.n**0.5, unit)
     return {
         "primary": tuned.scores.primary,
         "higher_is_better": answer.higher_is_better,
         "n": tuned.scores.n,
-        "percent": answer.proportion,
+        "percent": how.share,
         "systems": [_system(system) for system in outcome.systems],
         "metric_help": {name: HELP[name] for name in tuned.scores.values if name in HELP},
         "power": power,
@@ -210,11 +236,10 @@ def _curves(run: Run, answer: Answer, steps: int) -> dict[str, Any]:
     }
 
 
-def _classes(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
-    truths, values = [p.truth for p in predictions], [p.value for p in predictions]
+def _classes(predictions: Sequence[Prediction], answer: Answer) -> list[dict[str, Any]]:
     return [
         {"label": c.label, "n": c.support, "precision": c.precision, "recall": c.recall, "f1": c.f1}
-        for c in metrics.per_class(truths, values)
+        for c in answer.classes(predictions)
     ]
 
 
@@ -232,7 +257,8 @@ def _rows(outcome: Outcome, answer: Answer, count: int = 10) -> dict[str, list[d
 
     def shown(index: int) -> dict[str, Any]:
         p = tuned.predictions[index]
-        asked, truth = answer.texts(outcome.table.row(index))
+        row = outcome.table.row(index)
+        asked, truth = answer.texts(row)
         found = {
             "line": outcome.table.lines[index],
             "source": outcome.table.source,
@@ -242,7 +268,7 @@ def _rows(outcome: Outcome, answer: Answer, count: int = 10) -> dict[str, list[d
         }
         if p.value is None:  # nothing was generated: the reference answer was scored
             return {**found, "base_loss": measure.items(last.predictions)[index]}
-        return {**found, "predicted": p.value, "confidence": p.confidence}
+        return {**found, "predicted": answer.said(row, p), "confidence": p.confidence}
 
     worst = [index for index in reversed(order) if index not in order[:count]][:count]
     return {"best": [shown(index) for index in order[:count]], "worst": [shown(index) for index in worst]}
@@ -300,7 +326,7 @@ def _doctor(run: Run, most: int = 5) -> list[dict[str, Any]]:
     return [{**check, "findings": check["findings"][:most]} for check in checks]
 
 
-def _slices(outcome: Outcome, answer: Answer) -> dict[str, Any]:
+def _slices(outcome: Outcome, answer: Answer, labels: tuple[str, ...]) -> dict[str, Any]:
     """Every part of the rows, the tuned model there, and its difference to the strongest baseline."""
     best = strongest(outcome.systems[1:], answer)
     found = report_slices(
@@ -308,7 +334,8 @@ def _slices(outcome: Outcome, answer: Answer) -> dict[str, Any]:
         outcome.systems[0].predictions,
         best.predictions,
         outcome.table.columns.get("group"),
-        answer.higher_is_better,
+        MEASURES[answer.primary],
+        labels,
     )
     return {"baseline": best.name, **found}
 

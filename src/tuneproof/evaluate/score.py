@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from tuneproof.config import Config
-from tuneproof.evaluate import measure, uses
+from tuneproof.evaluate import uses
 from tuneproof.evaluate.baselines import BASELINES, Rows
 from tuneproof.evaluate.calibrate import calibrate, expected_error
 from tuneproof.evaluate.card import write_card
 from tuneproof.evaluate.forgetting import WRITER, forgetting
 from tuneproof.evaluate.leaks import question_key
+from tuneproof.evaluate.measures import MEASURES, Pairs, items
 from tuneproof.evaluate.page import render
 from tuneproof.evaluate.prompted import Asking, chat_model, prompted
 from tuneproof.evaluate.report import build_report
@@ -148,13 +149,14 @@ def _rows(base: Predictor, subject: Subject, test: Sequence[Example], texts: Seq
 def _systems(predictions: Sequence[Prediction], tuned: Predictor, rows: Rows, table: Table, say: Say) -> list[System]:
     """The tuned model, then every baseline of the task, paired with it."""
     group, seed = table.columns.get("group"), tuned.config.train.seed
-    found = [_system("the tuned model", "", "tuned", predictions, tuned.answer, group)]
+    how = MEASURES[tuned.answer.primary]
+    found = [_system("the tuned model", "", "tuned", predictions, tuned.answer, group, rows.labels)]
     for name in tuned.answer.baselines:
         row = BASELINES[name]
         say(f"Baseline: {row.title}.")
         said = row.predict(rows)
-        gap = measure.paired(measure.items(said), measure.items(predictions), measure.units(said), group, seed)
-        system = _system(row.title, row.what, "baseline", said, tuned.answer, group)
+        gap = how.difference(Pairs(items(said), items(predictions), group, rows.labels), seed)
+        system = _system(row.title, row.what, "baseline", said, tuned.answer, group, rows.labels)
         found.append(dataclasses.replace(system, difference=gap, save=row.save))
     return found
 
@@ -166,12 +168,13 @@ def _system(
     predictions: Sequence[Prediction],
     answer: Answer,
     group: Sequence[Any] | None,
+    labels: tuple[str, ...],
 ) -> System:
     scores, calibration = answer.score(predictions), expected_error(predictions)
     if "nll" in scores.values:
         ece = calibration["ece"] if calibration is not None else None
         scores = dataclasses.replace(scores, values={**scores.values, "ece": ece})
-    interval = measure.interval(measure.items(predictions), measure.units(predictions), group)
+    interval = MEASURES[answer.primary].interval(items(predictions), labels, group)
     return System(name, what, kind, predictions, scores, interval, calibration=calibration)
 
 

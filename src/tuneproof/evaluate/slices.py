@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuneproof.evaluate import measure
-from tuneproof.evaluate.measures import Measure, Pairs
+from tuneproof.evaluate.measures import Measure, Pairs, items
 from tuneproof.records import Prediction, Table
 from tuneproof.stats.paired import Difference
 from tuneproof.stats.verdicts import FEWEST, holm, non_inferior, verdict
@@ -51,21 +51,24 @@ def report_slices(
     tuned: Sequence[Prediction],
     baseline: Sequence[Prediction],
     group: Sequence[Any] | None,
-    higher_is_better: bool,
+    how: Measure,
+    labels: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """{"parts": [...], "suppressed": n, "baseline margin": ...}: every part with at least 30 rows, as plain JSON."""
     parts: list[dict[str, Any]] = []
     suppressed = 0
-    ours, theirs, weight = measure.items(tuned), measure.items(baseline), measure.units(tuned)
+    whole = Pairs(items(baseline), items(tuned), group, labels)
     for column, values in named.items():
         for value, indices in _parts(values):
             if len(indices) < FEWEST:
                 suppressed += 1
                 continue
-            mine, other, units = ([x[i] for i in indices] for x in (ours, theirs, weight))
-            groups = None if group is None else [group[i] for i in indices]
-            found = measure.interval(mine, [int(u) for u in units], groups)
-            gap = measure.paired(other, mine, [int(u) for u in units], groups, 0)
+            pairs = whole.take(indices)
+            found = how.interval(pairs.b, labels, pairs.group)
+            gap = how.difference(pairs)
+            if found.value is None or gap.value is None:  # such as a part without any entity
+                suppressed += 1
+                continue
             parts.append(
                 {
                     "column": column,
@@ -76,7 +79,7 @@ def report_slices(
                     "difference": gap,
                 }
             )
-    _judge(parts, higher_is_better)
+    _judge(parts, how.higher_is_better)
     return {"parts": parts, "suppressed": suppressed, "fewest": FEWEST, "told": TOLD}
 
 

@@ -36,9 +36,15 @@ class Example:
     span: tuple[int, int] | None = None  # first and last token of the answer
     target: Sequence[int] | None = None  # tokens that an encoder-decoder is to write
     parts: Sequence[Example] = ()  # in place of ``ids``
+    about: Any = None  # what the task needs to read an answer from the model's figures; no model sees it
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts) if self.parts else len(self.ids)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of its longest sequence: what a model has to read at once."""
+        return max(len(part) for part in self.parts) if self.parts else len(self.ids)
 
     @property
     def units(self) -> int:
@@ -66,6 +72,7 @@ class Batch:
     tags: Tensor | None = None  # (S, T) int64, IGNORED where there is no loss
     spans: Tensor | None = None  # (S, 2) int64
     target: Tensor | None = None  # (S, U) int64, IGNORED where there is no loss
+    about: Sequence[Any] = ()  # (B,) of the examples
 
     def __len__(self) -> int:
         return int(self.owner[-1]) + 1
@@ -129,6 +136,7 @@ def collate(examples: Sequence[Example], pad_id: int) -> Batch:
         tags=_padded_where_all([piece.tags for piece in sequences], IGNORED),
         spans=torch.tensor(spans) if len(spans) == len(sequences) else None,
         target=_padded_where_all([piece.target for piece in sequences], IGNORED),
+        about=tuple(example.about for example in examples),
     )
 
 

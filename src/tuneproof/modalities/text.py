@@ -26,7 +26,7 @@ class TextEncoder:
         return Example(self.tokenizer(text, truncation=False, verbose=False)["input_ids"], label=label)
 
     def cut(self, example: Example) -> Example:
-        if len(example) <= self.max_length:
+        if example.longest <= self.max_length:
             return example
         end = [example.ids[-1]] if example.ids[-1] in self.tokenizer.all_special_ids else []
         return shortened(example, self.max_length, end)

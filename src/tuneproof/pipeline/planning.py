@@ -77,7 +77,7 @@ def make_plan(ready: Ready, view: View) -> dict[str, Any]:
             "trained_parameters": trained,
             "all_parameters": total,
         },
-        "power": power_line(test_rows) if ready.task.answer.higher_is_better else "",
+        "power": power_line(test_rows) if ready.task.answer.proportion else "",
     }
 
 

@@ -122,23 +122,23 @@ def _enough(splits: Splits, shown: Mapping[str, Shown], max_missing: float) -> N
 
 def _short_enough(name: str, table: Table, whole: list[Example], limit: int, too_long: str) -> Shown:
     """The rows without those that are too long, where the policy is to drop them."""
-    long = [index for index, example in enumerate(whole) if len(example) > limit]
+    long = [index for index, example in enumerate(whole) if example.longest > limit]
     if long and (too_long == "refuse" or (too_long == "drop" and name == "test")):
         raise _too_long(table, whole, long, limit, too_long)
     if not long or too_long != "drop":
         return table, whole, []
-    keep = [index for index, example in enumerate(whole) if len(example) <= limit]
+    keep = [index for index, example in enumerate(whole) if example.longest <= limit]
     gone = [dataclasses.replace(one, code="too_long") for one in drops(f"longer than {limit} tokens", table, long)]
     return table.take(keep), [whole[index] for index in keep], gone
 
 
 def _too_long(table: Table, examples: Sequence[Example], long: Sequence[int], limit: int, policy: str) -> DataError:
-    worst = max(long, key=lambda index: len(examples[index]))
+    worst = max(long, key=lambda index: examples[index].longest)
     rows = "1 row is" if len(long) == 1 else f"{len(long):,} of {len(examples):,} rows are"
     why = "; test rows are never dropped" if policy == "drop" else ""
     return DataError(
         f"{table.file(worst)}: {rows} longer than {limit} tokens (the longest, line {table.lines[worst]}, "
-        f"has {len(examples[worst]):,}){why}.",
+        f"has {examples[worst].longest:,}){why}.",
         "Say what to do with them: --too-long cut" + ("" if policy == "drop" else " or --too-long drop") + ".",
     )
 
@@ -197,7 +197,7 @@ def _counts(
         "tokens_cut": sum(cut.tokens for cut in cuts.values()),
         "loss_cut": sum(cut.learnt for cut in cuts.values()),
         "no_loss_tokens": sum(not example.units for example in examples),
-        "bos": sum(example.ids[0] == tokenizer.bos_token_id for example in examples),
+        "bos": sum((example.parts or (example,))[0].ids[0] == tokenizer.bos_token_id for example in examples),
         "ends": sum(_last_learnt(example) in special for example in examples) if by_token else None,
         "special_text": sum(example.neutralised > 0 for example in examples),
         "histogram": _histogram(lengths),

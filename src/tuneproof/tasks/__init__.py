@@ -22,6 +22,7 @@ from tuneproof.modalities import Batch, Encoder, Example, Piece
 from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema, Scores, Table
 from tuneproof.tasks.classification import Classification
 from tuneproof.tasks.instruction import Instruction
+from tuneproof.tasks.metrics import ClassScore
 from tuneproof.tasks.tables import Canonical
 
 
@@ -126,6 +127,14 @@ class Answer(Protocol):
 
     def score(self, predictions: Sequence[Prediction]) -> Scores:
         """Per item first, aggregates from those; predictions carry their truth."""
+        ...
+
+    def classes(self, predictions: Sequence[Prediction]) -> list[ClassScore]:
+        """Precision, recall and F1 of each class (label, type of entity) that answers are made of; [] without."""
+        ...
+
+    def said(self, row: Row, prediction: Prediction) -> str:
+        """What the model says to a canonical row, as ``texts`` writes the truth; "" where it was not made to speak."""
         ...
 
     def show(self, prediction: Prediction) -> dict[str, Any]:

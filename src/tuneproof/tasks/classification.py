@@ -181,6 +181,12 @@ class Classification:
         silent = {name for name in ("nll", "brier") if predictions and not predictions[0].probabilities}
         return metrics.notes({name: value for name, value in found.items() if name not in silent})
 
+    def classes(self, predictions: Sequence[Prediction]) -> list[metrics.ClassScore]:
+        return metrics.per_class([p.truth for p in predictions], [p.value for p in predictions])
+
+    def said(self, row: Row, prediction: Prediction) -> str:
+        return str(prediction.value)
+
     def show(self, prediction: Prediction) -> dict[str, Any]:
         return {
             "label": prediction.value,

@@ -22,6 +22,7 @@ from tuneproof.config import Data
 from tuneproof.modalities import Batch, ChatEncoder, Encoder, Example, NotShown, Piece
 from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema, Scores, Table
 from tuneproof.tasks import layouts
+from tuneproof.tasks.metrics import ClassScore
 from tuneproof.tasks.pretrained import load_pretrained
 from tuneproof.tasks.tables import Canonical, canonical_rows
 
@@ -206,6 +207,12 @@ class Instruction:
             "next_token_accuracy": sum(prediction.scores["hits"] for prediction in predictions) / tokens,
         }
         return Scores(self.primary, values, len(predictions), higher_is_better=False)
+
+    def classes(self, predictions: Sequence[Prediction]) -> list[ClassScore]:
+        return []
+
+    def said(self, row: Row, prediction: Prediction) -> str:
+        return str(prediction.value or "")
 
     def show(self, prediction: Prediction) -> dict[str, Any]:
         return {"answer": prediction.value, "stopped": bool(prediction.scores.get("stopped"))}
