@@ -96,6 +96,10 @@ class Freeze(Section):
 
     top_layers: int = decide("how many of the last layers train", ge=0, le=512)
     layers: str = decide('layers that train, as a range such as "4:6" (counted from 0, end excluded)')
+    names: str = decide('weights that train, by name: patterns such as "*.attention.*", separated by commas')
+    gradual: float = Field(
+        0.0, ge=0, lt=1, description="share of the steps over which the layers begin one by one, the top one first"
+    )
     embeddings: bool = Field(True, description="keep the embeddings frozen")
 
 
@@ -105,6 +109,12 @@ class Lora(Section):
     rank: int = decide("rank of the adapters", ge=1, le=1024, search=(4, 64))
     alpha: int = decide("scale of the adapters; twice the rank when not given", ge=1, le=4096)
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
+    rslora: bool = Field(False, description="rsLoRA: alpha is divided by the root of the rank, not by the rank")
+    dora: bool = Field(False, description="DoRA: direction and size of each column are learnt apart")
+    init: Literal["zero", "pissa"] = Field(
+        "zero", description="where adapters start: from nothing, or (PiSSA) from the largest singular vectors"
+    )
+    plus: float = Field(1.0, ge=1, le=100, description="LoRA+: B learns this many times faster than A; 16 is usual")
 
 
 class Train(Section):
@@ -119,7 +129,15 @@ class Train(Section):
     batch_size: int = decide("rows per update of the weights", ge=1, le=65536, search=(8, 64))
     accumulate: int = decide("micro-batches per update; more of them need less memory", ge=1, le=4096)
     warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps in which the learning rate rises")
-    schedule: Literal["linear", "cosine", "constant"] = decide("how the learning rate falls after warm-up")
+    schedule: Literal["linear", "cosine", "constant", "inverse-sqrt", "wsd", "one-cycle"] = decide(
+        "how the learning rate falls after warm-up"
+    )
+    optimizer: Literal["adamw", "adafactor", "lion", "muon", "sgd", "adamw-8bit"] = Field(
+        "adamw", description="optimizer; its usual rate relative to AdamW's is part of the plan"
+    )
+    layer_lr_decay: float = Field(
+        1.0, gt=0, le=1, description="a layer learns at this many times the rate of the layer above it"
+    )
     weight_decay: float = Field(
         0.01, ge=0, lt=1, description="decoupled weight decay on matrices, not on biases and norms"
     )

@@ -53,7 +53,7 @@ def test_nothing_that_is_read_is_left_undecided(task: str, method: str) -> None:
     section = METHODS[method].section
     optional = {name for name in names() if name.startswith(("data.", "check."))} | {"train.minutes"}
     optional |= {f"evaluate.{name}" for name in ("slices", "protected", "favourable", "prompted", "retain")}
-    optional |= {"evaluate.test_rows", "model.name", "model.max_length", "freeze.layers"}
+    optional |= {"evaluate.test_rows", "model.name", "model.max_length", "freeze.layers", "freeze.names"}
     optional |= frozenset().union(*(row.answer.options for row in TASKS.values())) - TASKS[task].answer.options
     for name, value in found.config.items():
         if name.split(".")[0] not in {"freeze", "lora"} - {section} and name not in optional:

@@ -90,6 +90,60 @@ def test_the_adapters_base_is_a_name_and_not_a_place(llama, tmp_path: Path) -> N
     assert saved["lora_alpha"] == 2 * saved["r"]
 
 
+def test_weights_by_name(bert) -> None:
+    trains = freeze(bert, names="*.attention.self.*, *.LayerNorm.weight")
+    assert trains > Parts.of(bert).head
+    rest = trains - Parts.of(bert).head
+    assert rest and all(".attention.self." in name or name.endswith(".LayerNorm.weight") for name in rest)
+
+
+def test_a_name_that_fits_nothing_is_refused(bert) -> None:
+    with pytest.raises(ConfigError, match="fits no weight"):
+        freeze(bert, names="*.attention.*,*.atention.self.query.weight")
+
+
+def test_two_ways_to_say_what_trains_are_refused() -> None:
+    for options in ({"layers": "0:1", "top_layers": 1}, {"names": "*.x", "layers": "0:1"}):
+        with pytest.raises(ConfigError, match="the same thing twice"):
+            METHODS["freeze"].settings(build({"freeze": options}), 3)
+
+
+def test_unfreezing_one_layer_gradually_is_refused(bert) -> None:
+    one = METHODS["freeze"](build({"freeze": {"top_layers": 1, "gradual": 0.5}}))
+    with pytest.raises(ConfigError, match="no effect"):
+        one.pace(one.apply(bert))
+
+
+VARIANTS = [{}, {"lora.rslora": True}, {"lora.dora": True}, {"lora.init": "pissa"}]
+VARIANTS += [{"lora.init": "pissa", "lora.rslora": True}, {"lora.init": "pissa", "lora.dora": True}]
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_lora_starts_as_the_base_and_opens_over_it(tiny_llama: Path, tmp_path: Path, options) -> None:
+    """Also PiSSA, which changes the base while it trains: what is saved is the difference."""
+    import torch
+
+    def opened(folder: Path = tiny_llama):
+        return TASKS["instruction"].answer.model(folder, SCHEMA, seed=0)
+
+    ids = torch.arange(5, 45).reshape(2, 20)
+    base = opened().eval()
+    lora = METHODS["lora"](settings("instruction", "lora", {"model.name": "m", **options}))
+    torch.manual_seed(0)
+    model = lora.apply(opened()).eval()
+    with torch.no_grad():
+        before = base(input_ids=ids).logits
+        assert (model(input_ids=ids).logits - before).abs().max() < 2e-4
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.02 * torch.randn(parameter.shape))
+        trained = model(input_ids=ids).logits
+        assert (trained - before).abs().max() > 0.1
+        lora.save(model, tmp_path)
+        again = lora.load(opened, tiny_llama, tmp_path).eval()
+        assert (again(input_ids=ids).logits - trained).abs().max() < 2e-4
+
+
 def test_an_unknown_method_gets_the_nearest() -> None:
     with pytest.raises(ConfigError, match='"lorra"') as error:
         method("lorra")

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tuneproof.errors import CheckError, DataError
+from tuneproof.methods.parts import Parts
 from tuneproof.modalities import Batch, ChatEncoder, Example
 from tuneproof.prepare.tokens import Encoded, encode
 from tuneproof.prepare.view import training_view
@@ -21,7 +22,7 @@ from tuneproof.records import Ledger, Schema, Scores, Splits, Table
 from tuneproof.run import Run
 from tuneproof.tasks import TASKS
 from tuneproof.train.loop import Job, State, fit
-from tuneproof.train.optim import adamw
+from tuneproof.train.optim import build as optimizer
 from tuneproof.train.seen import seen
 
 ANSWER = TASKS["instruction"].answer
@@ -73,7 +74,7 @@ def recorded(folder: Path, prepared: Encoded, encoder: ChatEncoder) -> Run:
 def steps(encoder: ChatEncoder, examples: list[Example], run: Run) -> tuple[State, Job]:
     config = settings("instruction", "full", {"train.batch_size": 4, "train.accumulate": 2}).train
     model = tiny_model(encoder)
-    state = State(model, adamw(model, frozenset(), config))
+    state = State(model, optimizer(model, Parts.of(model), {}, config))
     none = Scores(ANSWER.primary, {ANSWER.primary: None}, 0, False)
     return state, Job(ANSWER, encoder, examples, config, 3, "fp32", lambda model: none, seen(run))
 

@@ -87,6 +87,36 @@ def test_stopped_and_resumed_equals_uninterrupted(
     assert outcome(broken) == outcome(whole)
 
 
+# A method or an optimizer with something of its own to keep or to find again.
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    ("freeze", {"freeze.top_layers": 3, "freeze.gradual": 0.6}),
+    ("full", {"train.layer_lr_decay": 0.7, "train.schedule": "wsd"}),
+    ("lora", {"lora.init": "pissa", "lora.plus": 4.0}),
+    ("lora", {"lora.dora": True, "lora.rslora": True, "lora.dropout": 0.1}),
+    ("full", {"train.optimizer": "adafactor", "train.lr": 3e-2}),
+    ("full", {"train.optimizer": "lion", "train.lr": 2e-4}),
+    ("full", {"train.optimizer": "muon", "train.schedule": "one-cycle"}),
+    ("lora", {"train.optimizer": "muon"}),
+    ("full", {"train.optimizer": "sgd", "train.lr": 0.1}),
+    ("full", {"train.optimizer": "adamw-8bit"}),
+]
+
+
+@pytest.mark.parametrize(("method", "options"), VARIANTS, ids=lambda value: str(value))
+def test_resume_is_exact_for_every_optimizer_and_variant(make_work, tmp_path: Path, method: str, options) -> None:
+    if options.get("train.optimizer") == "adamw-8bit":
+        pytest.importorskip("bitsandbytes", reason="8-bit needs it")
+    work = make_work("text-classification", method, {**options, "train.validate_every": 4}, rows=20)
+    whole = new_run(tmp_path, "whole")
+    go(whole, work)
+    broken = new_run(tmp_path, "broken")
+    for stop_at in (2, 5):
+        with pytest.raises(Paused):
+            go(broken, work, stop_at)
+    go(broken, work)
+    assert outcome(broken) == outcome(whole)
+
+
 def test_sigterm_saves_too(make_work, tmp_path: Path) -> None:
     with pytest.raises(Paused) as paused:
         go(new_run(tmp_path, "run"), make_work("text-classification", "full", rows=20), 3, signal.SIGTERM)
@@ -319,7 +349,7 @@ def test_one_failing_call_anywhere_in_saving_costs_nothing(small, tmp_path, monk
 def test_best_weights_wait_in_memory_while_the_disk_is_full(small, tmp_path, monkeypatch) -> None:
     """As they were at their validation: training goes on meanwhile, and none of the later ones is better."""
     run, state = new_run(tmp_path, "run"), assemble(small)
-    at_best = {name: weight.detach().clone() for name, weight in checkpoint.trained(state.model).items()}
+    at_best = {name: weight.detach().clone() for name, weight in checkpoint.trained(state).items()}
     said: list[str] = []
     with monkeypatch.context() as patch:
         disk = Disk(patch, run.checkpoints)
@@ -331,7 +361,7 @@ def test_best_weights_wait_in_memory_while_the_disk_is_full(small, tmp_path, mon
                 scores = Scores("loss_per_token", {"loss_per_token": loss}, 1, higher_is_better=False)
                 yield Progress("train", step, 4, validation=scores)
                 with torch.no_grad():
-                    for weight in checkpoint.trained(state.model).values():
+                    for weight in checkpoint.trained(state).values():
                         weight.add_(1.0)
                 assert (step < 3) == (not list(run.checkpoints.glob("[!.]*"))), "no checkpoint before the best weights"
 

@@ -29,6 +29,10 @@ PENALTY, REPEATS = 1.1, 12
 VALIDATIONS = 8  # in a run
 RETAINED = (60, 500)  # documents on which forgetting is measured: fewer tell little, more take longer than they tell
 FORWARD = 1 / 3  # of a training step that a forward pass takes
+# Times AdamW's learning rate. Lion: a step is a sign, 3 to 10 times as long (arXiv 2302.06675, section 5). Muon is
+# scaled to AdamW's rates. Adafactor's rate is a share of a weight's own size, about .03 in a transformer. SGD's steps
+# follow the gradient, whose norm is at most train.clip over all weights; its factor was found by trying.
+OPTIMIZER_RATES = {"adamw": 1.0, "adafactor": 30.0, "lion": 0.2, "muon": 1.0, "sgd": 50.0, "adamw-8bit": 1.0}
 MICRO_TOKENS = 8192  # of one micro-batch: its activations stay within about 2 GiB for a model of SMALL size
 
 
@@ -131,9 +135,12 @@ def _rates(config: Config, at: Situation) -> Values:
     factor = METHODS[config.method.name].lr_factor
     if factor != 1:
         reason = f"{factor:g} times the {base:g} for {reason}: fewer weights train"
+    step = OPTIMIZER_RATES[config.train.optimizer]
+    if step != 1:
+        reason = f"{reason}; {config.train.optimizer} takes {step:g} times AdamW's rate"
     head = 10 / factor
     return {
-        "train.lr": (base * factor, reason),
+        "train.lr": (base * factor * step, reason),
         "train.head_lr_factor": (max(1.0, head), "a new head starts from nothing; what was pretrained moves little"),
     }
 

@@ -8,7 +8,7 @@ Adding a method is one file and one row here. Nothing outside this folder asks w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -19,6 +19,7 @@ from tuneproof.errors import ConfigError, nearest
 from tuneproof.methods.freeze import Freeze
 from tuneproof.methods.full import Full
 from tuneproof.methods.lora import Lora
+from tuneproof.methods.parts import Pace
 
 
 class Method(Protocol):
@@ -39,6 +40,10 @@ class Method(Protocol):
 
     def apply(self, model: Module) -> Module:
         """Mark or wrap what trains; nothing else keeps a gradient."""
+        ...
+
+    def pace(self, model: Module) -> Mapping[str, Pace]:
+        """Parameters of the applied model that train at another rate, or begin later, than the rest."""
         ...
 
     def save(self, model: Module, to: Path) -> None:

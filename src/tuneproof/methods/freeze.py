@@ -1,23 +1,25 @@
 """Layer freezing: the top layers and the head train, the rest stays as it was pretrained.
 
-    Freeze(config).apply(model)          # config.freeze.top_layers = 2, or config.freeze.layers = "4:6"
+    Freeze(config).apply(model)    # freeze.top_layers = 2, or freeze.layers = "4:6", or freeze.names = "*.attention.*"
 
-Frozen layers run without dropout: their output is a constant of the row.
+With ``freeze.gradual`` the layers begin one by one, the top one first (Howard & Ruder 2018, arXiv 1801.06146): which
+weights train is then a function of the step. Frozen layers run without dropout: their output is a constant of the row.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, ClassVar
 
 from torch.nn import Module
 
 from tuneproof.config import Config
-from tuneproof.errors import ConfigError
+from tuneproof.errors import ConfigError, nearest
 from tuneproof.methods.folder import save_folder
-from tuneproof.methods.parts import Parts
+from tuneproof.methods.parts import Pace, Parts
 
 
 class Freeze:
@@ -32,21 +34,51 @@ class Freeze:
 
     @classmethod
     def settings(cls, config: Config, layers: int) -> dict[str, tuple[Any, str]]:
-        if config.freeze.layers is not None:
-            if config.freeze.top_layers is not None:
-                raise ConfigError("freeze.top_layers and freeze.layers say the same thing twice.", "Give one of them.")
+        ways = [way for way in ("top_layers", "layers", "names") if config.get(f"freeze.{way}") is not None]
+        if len(ways) > 1:
+            raise ConfigError(f"freeze.{ways[0]} and freeze.{ways[1]} say the same thing twice.", "Give one of them.")
+        if ways and ways != ["top_layers"]:
             return {}
         top = max(2, layers // 3)
         return {"freeze.top_layers": (top, f"a third of the model's {layers} layers, at least two")}
 
     def apply(self, model: Module) -> Module:
         parts = Parts.of(model)
-        chosen = self._chosen(len(parts.layers))
-        prefixes = tuple(f"{parts.layers[index][0]}." for index in chosen)
+        trains = self._named(model) if self.options.names is not None else self._layers(model, parts)
+        opened = parts.embeddings if not self.options.embeddings else frozenset()
         for name, parameter in model.named_parameters():
-            trains = name in parts.head or name.startswith(prefixes)
-            parameter.requires_grad_(trains or (name in parts.embeddings and not self.options.embeddings))
+            parameter.requires_grad_(name in parts.head or name in trains or name in opened)
         return model
+
+    def pace(self, model: Module) -> Mapping[str, Pace]:
+        """The head and the top layer begin at once; below them one layer after the other, the embeddings last."""
+        if not self.options.gradual:
+            return {}
+        parts = Parts.of(model)
+        open = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+        blocks = [{name for name in open if name.startswith(f"{layer}.")} for layer, _ in reversed(parts.layers)]
+        waiting = [block for block in (*blocks, open & parts.embeddings) if block]
+        if len(waiting) < 2:
+            raise ConfigError("freeze.gradual would have no effect: only one layer trains.", "Leave it out.")
+        share = self.options.gradual / (len(waiting) - 1)
+        return {name: Pace(begins=share * index) for index, block in enumerate(waiting) for name in block}
+
+    def _named(self, model: Module) -> set[str]:
+        names = [name for name, _ in model.named_parameters()]
+        found: set[str] = set()
+        for pattern in (part.strip() for part in str(self.options.names).split(",")):
+            hits = {name for name in names if fnmatchcase(name, pattern)}
+            if not hits:
+                raise ConfigError(
+                    f'freeze.names="{pattern}" fits no weight of the model.',
+                    nearest(pattern.strip("*."), names) or f'One of its weights is "{names[0]}".',
+                )
+            found |= hits
+        return found
+
+    def _layers(self, model: Module, parts: Parts) -> set[str]:
+        prefixes = tuple(f"{parts.layers[index][0]}." for index in self._chosen(len(parts.layers)))
+        return {name for name, _ in model.named_parameters() if name.startswith(prefixes)}
 
     def _chosen(self, layers: int) -> range:
         if self.options.layers is None:

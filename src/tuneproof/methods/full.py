@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,6 +10,7 @@ from torch.nn import Module
 
 from tuneproof.config import Config
 from tuneproof.methods.folder import save_folder
+from tuneproof.methods.parts import Pace
 
 
 class Full:
@@ -28,6 +29,9 @@ class Full:
 
     def apply(self, model: Module) -> Module:
         return model.requires_grad_(True)
+
+    def pace(self, model: Module) -> Mapping[str, Pace]:
+        return {}
 
     def save(self, model: Module, to: Path) -> None:
         save_folder(model, to)

@@ -13,10 +13,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch.nn import Module, ModuleList
+from torch.nn import Linear, Module, ModuleList
 from transformers import PreTrainedModel
 
 from tuneproof.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a parameter trains."""
+
+    factor: float = 1.0  # times the learning rate
+    begins: float = 0.0  # share of the steps after which it begins to move
+
+
+def plain(name: str) -> str:
+    """The name of a parameter as it was before peft wrapped the model around it."""
+    inner = name.removeprefix("base_model.model.").removeprefix("base_model.")
+    return inner.replace("modules_to_save.default.", "").replace("base_layer.", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +59,18 @@ class Parts:
             if parameter not in inside and (index < first or id(tensor) in vocabulary)
         )
         return cls(layers, embeddings, frozenset(names) - inside - embeddings)
+
+    @property
+    def linears(self) -> dict[str, Linear]:
+        """Every linear layer of the stack, by name."""
+        return {
+            f"{prefix}.{name}": module
+            for prefix, layer in self.layers
+            for name, module in layer.named_modules()
+            if isinstance(module, Linear)
+        }
+
+    @property
+    def new(self) -> list[str]:
+        """Modules of the head that start from nothing; a norm above the layers was pretrained."""
+        return sorted({name.rsplit(".", 1)[0] for name in self.head if "norm" not in name.lower()})

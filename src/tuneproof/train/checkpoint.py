@@ -24,19 +24,20 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn import Module
 
 from tuneproof.errors import RunError
 from tuneproof.run import as_os_error, sync_folder
 from tuneproof.train.loop import State
 
 SPARE = 2**16  # bytes for headers, state and manifest
+WHOLE = "#"  # at the end of a name: a whole number, not a tensor
 KEEP = 2  # verified checkpoints, beside the best
 
 
-def trained(model: Module) -> dict[str, Tensor]:
-    """The parameters that train, by name."""
-    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+def trained(state: State) -> dict[str, Tensor]:
+    """The parameters that train, by name; those among them whose time has not come yet."""
+    held = {id(parameter) for group in state.optimizer.param_groups for parameter in group["params"]}
+    return {name: parameter for name, parameter in state.model.named_parameters() if id(parameter) in held}
 
 
 def save(folder: Path, state: State, facts: Mapping[str, Any]) -> Path:
@@ -45,7 +46,10 @@ def save(folder: Path, state: State, facts: Mapping[str, Any]) -> Path:
     parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
     for index, parameter in enumerate(parameters):
         for key, value in state.optimizer.state[parameter].items():
-            optimizer[f"{index}.{key}"] = value
+            if isinstance(value, Tensor):
+                optimizer[f"{index}.{key}"] = value
+            else:
+                optimizer[f"{index}.{key}{WHOLE}"] = torch.tensor(value, dtype=torch.int64)
     record = {
         **facts,
         "step": state.step,
@@ -54,7 +58,7 @@ def save(folder: Path, state: State, facts: Mapping[str, Any]) -> Path:
         "rows": state.rows,
         "tokens": state.tokens,
     }
-    tensors = {"model.safetensors": trained(state.model), "optim.safetensors": optimizer}
+    tensors = {"model.safetensors": trained(state), "optim.safetensors": optimizer}
     path = write(folder, f"step-{state.step:08d}", tensors, record)
     for old in sorted(folder.glob("step-*"))[:-KEEP]:
         shutil.rmtree(old)
@@ -76,13 +80,15 @@ def restore(folder: Path, state: State, say: Callable[[str], None]) -> dict[str,
             say(f"{error} Going back to {'the checkpoint before it' if older else 'the beginning'}.")
             shutil.rmtree(path)
             continue
-        put(state.model, load_file(path / "model.safetensors"))
+        put(state, load_file(path / "model.safetensors"))
         stored = load_file(path / "optim.safetensors")
         parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
         for index, parameter in enumerate(parameters):
             prefix = f"{index}."
             state.optimizer.state[parameter] = {
-                key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)
+                key.removeprefix(prefix).removesuffix(WHOLE): int(value) if key.endswith(WHOLE) else value
+                for key, value in stored.items()
+                if key.startswith(prefix)
             }
         state.step, state.units = record["step"], record["units"]
         state.rows, state.tokens = record["rows"], record["tokens"]
@@ -91,9 +97,9 @@ def restore(folder: Path, state: State, say: Callable[[str], None]) -> dict[str,
     return None
 
 
-def put(model: Module, weights: Mapping[str, Tensor]) -> None:
+def put(state: State, weights: Mapping[str, Tensor]) -> None:
     """``weights`` into the parameters that train; RunError when they are not the same ones."""
-    own = trained(model)
+    own = trained(state)
     if own.keys() != weights.keys():
         raise RunError("The checkpoint holds other weights than this run trains; its plan.json was changed.")
     with torch.no_grad():
@@ -147,9 +153,21 @@ def _check_space(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]]) -> N
 
 def _save_tensors(content: Mapping[str, Tensor], file: Path) -> None:
     try:
-        save_file({key: value.detach().contiguous() for key, value in content.items()}, file)
+        save_file(apart(content), file)
     except SafetensorError as error:
         raise as_os_error(error) or error from error
+
+
+def apart(content: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors, none sharing memory with another: the format has no word for that."""
+    found: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for key, value in content.items():
+        tensor = value.detach().contiguous()
+        place = tensor.untyped_storage().data_ptr()
+        found[key] = tensor.clone() if place in places else tensor
+        places.add(place)
+    return found
 
 
 def verify(path: Path) -> dict[str, Any]:

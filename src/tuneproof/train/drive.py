@@ -73,7 +73,7 @@ def keep(
             better = False
             if p.validation is not None and p.validation.better_than(best):
                 better, best = True, p.validation.main
-                unsaved = Best(state.step, checkpoint.trained(state.model))
+                unsaved = Best(state.step, checkpoint.trained(state))
             began = time.monotonic()
             now_due = p.paused or began >= (due if p.validation is None else rested)
             if unsaved is not None and (better or now_due):

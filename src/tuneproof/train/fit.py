@@ -29,7 +29,7 @@ from tuneproof.tasks import Answer
 from tuneproof.train import checkpoint
 from tuneproof.train.drive import Paused, keep, obeying_signals, record, since_best, stop_early
 from tuneproof.train.loop import Job, State, fit
-from tuneproof.train.optim import adamw
+from tuneproof.train.optim import build
 from tuneproof.train.seen import Seen, seen
 
 
@@ -49,10 +49,11 @@ class Work:
 def assemble(work: Work) -> State:
     """Model with the method applied, and its optimizer, at step 0."""
     model = open_model(work.answer, work.schema, work.config, work.base, None)
-    head = Parts.of(model).head
+    parts = Parts.of(model)
     torch.manual_seed(work.config.train.seed)  # adapters are drawn here
-    model = METHODS[work.config.method.name](work.config).apply(model)
-    return State(model, adamw(model, head, work.config.train))
+    method = METHODS[work.config.method.name](work.config)
+    model = method.apply(model)
+    return State(model, build(model, parts, method.pace(model), work.config.train))
 
 
 def job(work: Work, steps: int, view: Mapping[int, Seen] | None = None) -> Job:
@@ -83,7 +84,7 @@ def train(run: Run, work: Work, steps: int, say: Callable[[str], None]) -> Gener
             kept = keep(loop, run, state, every=work.config.train.save_seconds, primary=like, say=say)
             with closing(stop_early(kept, run, patience=patience)) as progress:
                 yield from progress
-    save_best(run, work, state.model)
+    save_best(run, work, state)
 
 
 def finished(run: Run, state: State, like: Scores, steps: int, patience: int) -> bool:
@@ -92,7 +93,7 @@ def finished(run: Run, state: State, like: Scores, steps: int, patience: int) ->
     return state.step >= steps or (bool(values) and since_best(values, like) >= patience)
 
 
-def save_best(run: Run, work: Work, model: Module) -> None:
+def save_best(run: Run, work: Work, state: State) -> None:
     """``model/``: the weights of the best validation with tokenizer, complete or absent."""
     best = run.checkpoints / "best"
     expected = best_step(run, work)
@@ -101,12 +102,12 @@ def save_best(run: Run, work: Work, model: Module) -> None:
             f"The best weights, those of step {expected:,}, could not be written to {run.checkpoints}.",
             f"Free some space on that disk, then: tuneproof resume {run.path}",
         )
-    checkpoint.put(model, load_file(best / "model.safetensors"))
+    checkpoint.put(state, load_file(best / "model.safetensors"))
     temporary = run.path / ".model.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     with disk_errors(temporary):
         temporary.mkdir()
-        METHODS[work.config.method.name](work.config).save(model, temporary)
+        METHODS[work.config.method.name](work.config).save(state.model, temporary)
         work.encoder.save(temporary)
         work.answer.finish(temporary, work.encoder, generation(work.config))
         shutil.rmtree(run.model, ignore_errors=True)

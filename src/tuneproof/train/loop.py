@@ -25,7 +25,8 @@ from tuneproof.modalities import Encoder, Example
 from tuneproof.records import Progress, Scores
 from tuneproof.tasks import Answer
 from tuneproof.train.batches import epoch_steps, steps_per_epoch
-from tuneproof.train.optim import scale, set_lr
+from tuneproof.train.optim import set_lr, thaw
+from tuneproof.train.schedules import scale
 from tuneproof.train.seen import Seen, agree
 
 
@@ -81,6 +82,8 @@ def fit(state: State, job: Job) -> Iterator[Progress]:
                 epoch=epoch,
             )
         lr = set_lr(state.optimizer, scale(state.step, job.steps, settings))
+        if thaw(state.optimizer, state.step / job.steps):
+            training_mode(model)
         one_step(state, job, order[within])
         validation = None
         if state.step % settings.validate_every == 0 or state.step == job.steps:
