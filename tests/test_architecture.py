@@ -200,7 +200,24 @@ def test_help_answers_at_once() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["", "tune", "plan", "resume", "predict", "chat", "runs", "models", "models pull", "eval", "compare", "baseline"],
+    [
+        "",
+        "tune",
+        "plan",
+        "resume",
+        "predict",
+        "chat",
+        "runs",
+        "models",
+        "models pull",
+        "eval",
+        "compare",
+        "baseline",
+        "export",
+        "registry",
+        "registry show",
+        "registry verify",
+    ],
 )
 def test_help_imports_nothing_heavy(command: str) -> None:
     program = (

@@ -7,10 +7,12 @@
     ├── ResourceError          RuntimeError       memory, disk or time does not suffice
     ├── DependencyError        ImportError        an optional package is missing
     ├── RunError               RuntimeError       a run directory is missing, incomplete or was changed
+    ├── BusyError              RuntimeError       another process is doing the same thing: try again later
     └── CheckError             RuntimeError       a proof failed (wrong mask, two BOS, leak, ...): refused
 
 The command line prints the message and the hint and exits with ``exit_code``: 2 for the user's input,
-3 for a refusal by one of our checks, 1 for what is our fault. There is no class for "warning": refuse or count.
+3 for a refusal by one of our checks, 75 where another process came first, 1 for what is our fault. There is no class
+for "warning": refuse or count.
 """
 
 from __future__ import annotations
@@ -52,6 +54,12 @@ class DependencyError(Error, ImportError):
 
 class RunError(Error, RuntimeError):
     """A run directory does not exist, is incomplete, or no longer fits its own record."""
+
+
+class BusyError(Error, RuntimeError):
+    """Another process is at it, or was faster; nothing was changed."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h
 
 
 class CheckError(Error, RuntimeError):

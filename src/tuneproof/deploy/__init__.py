@@ -1,4 +1,4 @@
-"""Deploy: an export that equals the model that was scored, and a server for it.
+"""Deploy: an export that equals the model that was scored, a registry with a gate, and a server.
 
-A room that waits: nothing is here yet.
+``registry`` keeps versions, aliases and the ledger of decisions. Nothing is imported here: the registry needs no torch.
 """

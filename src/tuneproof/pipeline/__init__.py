@@ -3,12 +3,13 @@
     run = tune("reviews.csv", Config(), runs=Path("runs"), view=Quiet())
     found = check("reviews.csv", Config(), runs=Path("runs"), view=Quiet())
 
-``whole`` walks through all stages, ``doctor`` through prepare alone, ``judging`` scores finished runs again; ``ready``
-and ``planning`` are their steps.
+``whole`` walks through all stages, ``doctor`` through prepare alone, ``judging`` scores finished runs again,
+``promoting`` weighs registered versions; ``ready`` and ``planning`` are their steps.
 """
 
 from tuneproof.pipeline.doctor import Found, check
 from tuneproof.pipeline.judging import Again, keep_baseline, score_again
+from tuneproof.pipeline.promoting import Weighed, Weighing, add, weigh, weighed_lines
 from tuneproof.pipeline.view import Quiet, View
 from tuneproof.pipeline.whole import plan, resume, tune
 
@@ -17,10 +18,15 @@ __all__ = [
     "Found",
     "Quiet",
     "View",
+    "Weighed",
+    "Weighing",
+    "add",
     "check",
     "keep_baseline",
     "plan",
     "resume",
     "score_again",
     "tune",
+    "weigh",
+    "weighed_lines",
 ]

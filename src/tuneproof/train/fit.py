@@ -20,6 +20,7 @@ from torch.nn import Module
 from tuneproof.config import Config
 from tuneproof.errors import ResourceError, RunError
 from tuneproof.methods import METHODS
+from tuneproof.methods.folder import impersonal
 from tuneproof.methods.parts import Parts
 from tuneproof.modalities import Encoder, Example
 from tuneproof.predict import generation, open_model, predict_examples
@@ -108,6 +109,7 @@ def save_best(run: Run, work: Work, state: State) -> None:
     with disk_errors(temporary):
         temporary.mkdir()
         METHODS[work.config.method.name](work.config).save(state.model, temporary)
+        impersonal(temporary)
         work.encoder.save(temporary)
         work.answer.finish(temporary, work.encoder, generation(work.config))
         shutil.rmtree(run.model, ignore_errors=True)

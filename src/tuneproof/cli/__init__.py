@@ -2,7 +2,7 @@
 
     tuneproof tune reviews.csv
 
-Heavy imports stand inside the commands, so that --help answers at once.
+Heavy imports stand inside the commands, so that --help answers at once. ``deploy`` has the commands of that stage.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
+from tuneproof.cli.deploy import Verdict, add_commands
 from tuneproof.errors import Error
 
 app = typer.Typer(
@@ -229,22 +229,7 @@ def score_again(
     typer.echo(f"\nThe page:  {Path(run) / 'eval' / report['evaluation']['id'] / 'report.html'}")
 
 
-# Typer keeps a copy of click that it does not export: this is the error of a mistyped option.
-UsageError: Any = typer.BadParameter.__mro__[1]
-
-
-class _Verdict(TyperCommand):
-    """A command whose exit code is a verdict: 2 means "inconclusive", so a mistyped option ends with 64."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        try:
-            return super().parse_args(ctx, args)
-        except UsageError as error:
-            error.exit_code = 64
-            raise
-
-
-@app.command(cls=_Verdict)
+@app.command(cls=Verdict)
 def compare(
     runs: Annotated[
         list[str] | None,
@@ -370,6 +355,9 @@ def options() -> None:
         typer.echo(f"{name:26} {shown!s:10} {describe(name)}")
 
 
+add_commands(app)
+
+
 def _finish(work: Callable[[], Any], view: Any) -> None:
     """Runs to the end and says where the page lies, or how to continue."""
     from tuneproof.train.fit import Paused
@@ -393,7 +381,3 @@ def main() -> None:
         message = f"{error.message}\n  {error.hint}" if error.hint else error.message
         typer.echo(f"tuneproof: {message}", err=True)
         sys.exit(error.exit_code)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,5 @@
+"""``python -m tuneproof.cli``."""
+
+from tuneproof.cli import main
+
+main()

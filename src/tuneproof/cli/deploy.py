@@ -1,0 +1,143 @@
+"""The commands of deploy: parse, call, print. No logic.
+
+    tuneproof export runs/reviews-7f3a --to onnx
+    tuneproof registry add runs/reviews-7f3a --name reviews
+
+``add_commands`` puts them into the command line; heavy imports stand inside the commands.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+# Typer keeps a copy of click that it does not export: this is the error of a mistyped option.
+UsageError: Any = typer.BadParameter.__mro__[1]
+
+
+class Verdict(TyperCommand):
+    """A command whose exit code is a verdict: 2 means "inconclusive", so a mistyped option ends with 64."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except UsageError as error:
+            error.exit_code = 64
+            raise
+
+
+Source = Annotated[str, typer.Argument(metavar="RUN|NAME@7", help="run directory, or a registered name")]
+registry = typer.Typer(no_args_is_help=True, help="Registered models: versions, aliases, and every decision.")
+
+
+def add_commands(app: typer.Typer) -> None:
+    app.command()(export)
+    app.command(cls=Verdict)(promote)
+    app.command()(rollback)
+    app.add_typer(registry, name="registry", rich_help_panel=None)
+
+
+def export(
+    source: Source,
+    to: Annotated[str, typer.Option(help="merged, peft, onnx, gguf, ollama or vllm")],
+    precision: Annotated[str | None, typer.Option(help="such as bf16, int8, f16, q8_0; the target's first")] = None,
+    output: Annotated[Path | None, typer.Option(help="new folder for it")] = None,
+) -> None:
+    """Write a tuned model for another program; refused unless it answers as the model that was scored."""
+    from tuneproof.deploy.registry import Version, found
+
+    named = found(source)
+    typer.echo("Loading PyTorch", err=True)
+    from tuneproof.deploy.export import cards, default_place
+    from tuneproof.deploy.export import export as write
+    from tuneproof.device import machine, settle
+
+    settle(machine().cores)
+    run, name = (named.run, named.label) if isinstance(named, Version) else (named, named.id)
+    folder = output or default_place(named.path, name, to, precision)
+    done = write(run, name, to, folder, precision, lambda line: typer.echo(line, err=True))
+    typer.echo(f"{cards.parity_sentence(cards.parity_as_json(done.parity))}\n{done.folder}")
+
+
+def promote(
+    version: Annotated[str, typer.Argument(metavar="NAME@9", help="registered version")],
+    against: Annotated[str, typer.Option(help="alias or version that it is to replace")] = "champion",
+    policy: Annotated[Path | None, typer.Option(help="TOML file with what it has to show")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="weigh, and change nothing")] = False,
+    labels: Annotated[Path | None, typer.Option(help="fresh rows, labelled where the two disagree")] = None,
+    pool: Annotated[Path | None, typer.Option(help="rows without labels, from which a hold chooses")] = None,
+    to_label: Annotated[Path | None, typer.Option(help="CSV for the rows that a hold wants labelled")] = None,
+) -> None:
+    """Weigh NAME@9 against the champion. Exit 0 promoted, 1 rejected, 2 held, 3 refused, 64 asked wrongly, 75 busy."""
+    from tuneproof.deploy.gate import read_policy
+    from tuneproof.errors import BusyError, CheckError, ConfigError, Error
+
+    typer.echo("Loading PyTorch", err=True)
+    from tuneproof import pipeline
+    from tuneproof.terminal import Terminal
+
+    try:
+        if (pool is None) != (to_label is None):
+            raise ConfigError("--pool and --to-label go together: the rows to choose from, and where to write them.")
+        asked = pipeline.Weighing(against, read_policy(policy), dry_run, labels, pool, to_label)
+        found = pipeline.weigh(version, asked, view=Terminal())
+    except Error as error:
+        error.exit_code = error.exit_code if isinstance(error, CheckError | BusyError) else 64
+        raise
+    for line in pipeline.weighed_lines(found, asked):
+        typer.echo(line)
+    raise typer.Exit(("promoted", "rejected", "held").index(found.verdict))
+
+
+def rollback(
+    name: Annotated[str, typer.Argument(help="registered name")],
+    to: Annotated[str | None, typer.Option(help="number of a version; the previous champion when not given")] = None,
+) -> None:
+    """Make the previous champion the champion again; only the alias moves."""
+    from tuneproof.deploy.registry.rollback import roll_back
+
+    now, before = roll_back(name, to)
+    typer.echo(f"{now.label} is the champion again, in place of {before.label}.")
+
+
+@registry.command(name="add")
+def add_version(
+    run: Annotated[str, typer.Argument(help="finished run")],
+    name: Annotated[str, typer.Option(help="name under which it is served, such as reviews")],
+) -> None:
+    """Register a finished run as the next version of NAME; its files are kept from now on."""
+    typer.echo("Loading PyTorch", err=True)
+    from tuneproof import pipeline
+    from tuneproof.terminal import Terminal
+
+    version = pipeline.add(run, name, view=Terminal())
+    typer.echo(f"{version.label}\t{version.sha256}\nTo serve it: tuneproof promote {version.label}")
+
+
+@registry.command(name="show")
+def show_versions(name: Annotated[str | None, typer.Argument(help="one name; all when not given")] = None) -> None:
+    """Versions with their scores, aliases, and the decisions, as a table."""
+    from tuneproof.deploy.registry import Registry
+    from tuneproof.deploy.registry.show import overview, table
+
+    books = Registry()
+    for line in overview(books) if name is None else table(books, name):
+        typer.echo(line)
+
+
+@registry.command()
+def verify(name: Annotated[str | None, typer.Argument(help="one name; everything when not given")] = None) -> None:
+    """Recompute every hash and the chain of decisions. Exit 0 when all holds, 3 when something was changed."""
+    from tuneproof.deploy.registry import Registry
+
+    books = Registry()
+    faults = books.verify(name)
+    for fault in faults:
+        typer.echo(f"{fault}.", err=True)
+    names = [name] if name else books.names()
+    if faults:
+        raise typer.Exit(3)
+    typer.echo(f"{', '.join(names) or 'Nothing registered'}: every file, manifest and decision is as it was written.")

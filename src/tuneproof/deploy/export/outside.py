@@ -1,0 +1,88 @@
+"""Opens an exported folder with transformers and peft alone and says what it predicts. A program, never imported.
+
+    python -I outside.py < request.json
+
+tuneproof is blocked from import: what needed it would fail here, as it would at whoever gets the export. The request
+names the folder, the class that opens it and rows of token ids; the answer has the logits (in a safetensors file), the
+labels and generation settings as they are read from the folder, and the ids that its own tokenizer and template make
+of the rows' texts.
+"""
+
+import json
+import sys
+import warnings
+from typing import Any
+
+sys.modules["tuneproof"] = None  # type: ignore[assignment]  # import then raises ImportError
+warnings.simplefilter("ignore")  # what peft and transformers tell each other; the figures decide here
+
+import torch  # noqa: E402
+import transformers  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
+
+transformers.utils.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
+
+
+def opened(request: dict[str, Any]) -> Any:
+    auto = getattr(transformers, request["auto"])
+    if request["base"] is None:
+        return auto.from_pretrained(request["folder"], local_files_only=True, dtype=torch.float32).eval()
+    from peft import PeftModel
+
+    config = transformers.AutoConfig.from_pretrained(request["folder"], local_files_only=True)
+    base = auto.from_pretrained(request["base"], config=config, local_files_only=True, dtype=torch.float32)
+    return PeftModel.from_pretrained(base, request["folder"]).eval()
+
+
+def reduced(logits: Any, targets: list[int]) -> Any:
+    """(positions, 2): loss of the right answer, and whether it is the likeliest."""
+    logs = logits.log_softmax(-1)
+    right = torch.tensor(targets)
+    nll = -logs.gather(1, right[:, None])[:, 0]
+    return torch.stack([nll, (logits.argmax(-1) == right).float()], dim=1)
+
+
+def tensors(inputs: dict[str, list[int]]) -> dict[str, Any]:
+    return {name: torch.tensor([ids]) for name, ids in inputs.items()}
+
+
+def figures(model: Any, request: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for index, row in enumerate(request["rows"]):
+        logits = model(**tensors(row["inputs"])).logits[0].float()
+        chosen = logits[None] if row["where"] is None else logits[row["where"]]
+        found[str(index)] = (reduced(chosen, row["targets"]) if request["reduce"] else chosen).contiguous()
+    if request["states"] is not None:
+        out = model(**tensors(request["states"]), output_hidden_states=True)
+        states = out.encoder_hidden_states if "labels" in request["states"] else out.hidden_states
+        for index, state in enumerate(states):
+            found[f"state {index}"] = state[0].float().contiguous()
+    return found
+
+
+def read(tokenizer: Any, asked: dict[str, Any]) -> list[int]:
+    if "messages" in asked:
+        text = tokenizer.apply_chat_template(
+            asked["messages"], tools=asked.get("tools"), tokenize=False, add_generation_prompt=True
+        )
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return list(tokenizer(asked["text"])["input_ids"]) if set(asked) == {"text"} else []
+
+
+def main() -> None:
+    request = json.load(sys.stdin)
+    torch.set_num_threads(request["threads"])
+    with torch.inference_mode():
+        model = opened(request)
+        save_file(figures(model, request), request["out"])
+    tokenizer = transformers.AutoTokenizer.from_pretrained(request["folder"], local_files_only=True)
+    config = model.config
+    answer = {
+        "labels": [config.id2label[index] for index in range(config.num_labels)] if request["labels"] else [],
+        "ids": [read(tokenizer, asked) for asked in request["asked"]],
+    }
+    json.dump(answer, sys.stdout)
+
+
+main()

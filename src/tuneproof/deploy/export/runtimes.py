@@ -1,0 +1,158 @@
+"""What runs an exported model: transformers in a process without tuneproof, or onnxruntime.
+
+    runtime = TransformersOutside(folder, subject)
+    runtime.say(subject.probes).logits
+
+Each answers in arrays; comparing them is ``parity``'s business.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from tuneproof.deploy.export.subject import Floats, Probe, Subject, score
+from tuneproof.errors import CheckError
+from tuneproof.optional import need
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an export says about the probes."""
+
+    logits: Sequence[Floats]  # (positions, classes or vocabulary) of each
+    ids: Sequence[Sequence[int]]  # their texts through the tokenizer and template of the export
+    labels: Sequence[str]  # what it calls its classes
+
+
+class Runtime(Protocol):
+    """An exported model at work."""
+
+    name: str
+
+    def say(self, probes: Sequence[Probe]) -> Said: ...
+
+    def items(self, probes: Sequence[Probe]) -> list[float]:
+        """The score of each row that decides, more is better."""
+        ...
+
+    def astray(self, subject: Subject, probe: Probe) -> str:
+        """The first part of the model whose output differs on ``probe``."""
+        ...
+
+
+class TransformersOutside:
+    """A folder opened by transformers (and peft, over ``base``) where tuneproof cannot be imported."""
+
+    def __init__(self, folder: Path, subject: Subject, base: Path | None = None, name: str = "transformers") -> None:
+        self.name = name if base is None else f"{name} and peft"
+        self._about = {
+            "folder": str(folder),
+            "auto": subject.auto,
+            "base": None if base is None else str(base),
+            "labels": len(subject.labels),
+            "threads": torch.get_num_threads(),
+        }
+
+    def say(self, probes: Sequence[Probe]) -> Said:
+        arrays, told = self._ask(rows=probes, asked=[probe.asked for probe in probes])
+        return Said([arrays[str(index)] for index in range(len(probes))], told["ids"], told["labels"])
+
+    def items(self, probes: Sequence[Probe]) -> list[float]:
+        arrays, _ = self._ask(rows=probes, reduce=True)
+        columns = [arrays[str(index)] for index in range(len(probes))]
+        return [
+            -float(column[:, 0].mean(dtype=np.float64)) if probe.writes else float(column[:, 1].mean())
+            for probe, column in zip(probes, columns, strict=True)
+        ]
+
+    def astray(self, subject: Subject, probe: Probe) -> str:
+        arrays, _ = self._ask(states=probe.inputs)
+        return first_state(subject.states(probe), [arrays[f"state {i}"] for i in range(len(arrays))])
+
+    def _ask(
+        self,
+        rows: Sequence[Probe] = (),
+        asked: Sequence[Mapping[str, Any]] = (),
+        states: Mapping[str, Sequence[int]] | None = None,
+        reduce: bool = False,
+    ) -> tuple[dict[str, Floats], Any]:
+        from safetensors.numpy import load_file
+
+        told = [{"inputs": p.inputs, "where": p.where, "targets": list(p.targets)} for p in rows]
+        with tempfile.TemporaryDirectory() as work:
+            out = str(Path(work) / "figures.safetensors")
+            request = {"rows": told, "asked": list(asked), "states": states, "reduce": reduce, "out": out}
+            ran = subprocess.run(
+                [sys.executable, "-I", str(Path(__file__).with_name("outside.py"))],
+                input=json.dumps({**self._about, **request}),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if ran.returncode:
+                last = ran.stderr.strip().splitlines()[-1:] or ["no word about it"]
+                raise CheckError(f"The export does not open in {self.name}: {last[0]}.", "Nothing was published.")
+            return load_file(out), json.loads(ran.stdout)
+
+
+def first_state(ours: Sequence[Floats], theirs: Sequence[Floats]) -> str:
+    """Which layer is the first whose output differs by more than a thousandth of its own spread."""
+    for index, (one, other) in enumerate(zip(ours, theirs, strict=False)):
+        if one.shape != other.shape or np.abs(one - other).max() > 1e-3 * (float(one.std()) + 1e-12):
+            where = "the embeddings" if index == 0 else f"layer {index} of {len(ours) - 1}"
+            return f"the first part that differs is {where}"
+    return "the layers agree, so the head differs"
+
+
+class OnnxRuntime:
+    """An ONNX graph of an encoder with its tokenizer beside it."""
+
+    name = "onnxruntime"
+
+    def __init__(self, folder: Path, subject: Subject) -> None:
+        runtime = need("onnxruntime", extra="onnx")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3
+        self.file = folder / "model.onnx"
+        self._session = runtime.InferenceSession(str(self.file), options, providers=["CPUExecutionProvider"])
+        self._folder = folder
+
+    def say(self, probes: Sequence[Probe]) -> Said:
+        """The tokenizer lies beside the graph, the labels stand in its config.json."""
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
+        names = json.loads((self._folder / "config.json").read_text(encoding="utf-8")).get("id2label", {})
+        ids = [tokenizer(p.asked["text"])["input_ids"] if set(p.asked) == {"text"} else [] for p in probes]
+        return Said([self._one(probe) for probe in probes], ids, [names[str(index)] for index in range(len(names))])
+
+    def _one(self, probe: Probe) -> Floats:
+        inputs = {name: np.array([ids], dtype=np.int64) for name, ids in probe.inputs.items()}
+        inputs["attention_mask"] = np.ones_like(inputs["input_ids"])
+        logits = self._session.run(["logits"], inputs)[0][0]
+        chosen: Floats = logits[None] if probe.where is None else logits[list(probe.where)]
+        return chosen
+
+    def items(self, probes: Sequence[Probe]) -> list[float]:
+        return [score(self._one(probe), probe) for probe in probes]
+
+    def astray(self, subject: Subject, probe: Probe) -> str:
+        """The first weight of the model, in its own order, that the graph does not hold, as it is or transposed."""
+        onnx = need("onnx", extra="onnx")
+        kept = [onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(str(self.file)).graph.initializer]
+        for name, weight in subject.fresh().named_parameters():
+            array = weight.detach().numpy()
+            if array.ndim == 2 and not any(np.array_equal(one, array) or np.array_equal(one, array.T) for one in kept):
+                return f"the first part that differs is the weight {name}"
+        return "the weights agree, so the graph differs"
