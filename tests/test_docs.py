@@ -296,7 +296,7 @@ def test_the_map_draws_the_contracts() -> None:
 
     project = tomllib.loads(text(ROOT / "pyproject.toml"))
     layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
-    drawn = re.findall(r"^\d  ([\w |]+?)(?:   +.*)?$", text(ROOT / "docs" / "architecture.md"), re.MULTILINE)
+    drawn = re.findall(r"^\d+ +([\w |]+?)(?:   +.*)?$", text(ROOT / "docs" / "architecture.md"), re.MULTILINE)
     waiting = [re.sub(r" \| \(\w+\)", "", layer) for layer in layers]
     assert drawn == waiting[::-1]
 

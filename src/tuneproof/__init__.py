@@ -8,12 +8,13 @@ Direction of imports, each line only from the lines above it (a test holds this)
 
     0  errors  records                                        standard library only
     1  config  run  device  memory  optional  sources  stats
-    2  modalities   methods
-    3  tasks
-    4  predict   page   describe
-    5  choose | prepare | decide | train | evaluate | deploy | monitor | engines      never each other
-    6  pipeline
-    7  cli   web
+    2  compute
+    3  modalities   methods
+    4  tasks
+    5  predict   page   describe
+    6  choose | prepare | decide | train | evaluate | deploy | monitor | engines      never each other
+    7  pipeline
+    8  cli   web
 
 This module is imported by all of them, so it imports nothing before it is asked to.
 """

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch.nn import Module
 
+from tuneproof.compute import cast_once
 from tuneproof.config import Config, build
-from tuneproof.device import arithmetic
 from tuneproof.errors import DataError
 from tuneproof.methods import METHODS
 from tuneproof.modalities import MODALITIES, Encoder, Example
@@ -41,7 +41,7 @@ def predict_examples(
     """Predictions for ``examples``, in their order; ``report`` hears how many are done."""
     model.eval()
     found: dict[int, Prediction] = {}
-    with torch.inference_mode(), arithmetic(precision):
+    with cast_once(model, precision), torch.inference_mode():
         for indices in by_length([len(example) for example in examples], BATCH_TOKENS):
             batch = encoder.collate([examples[index] for index in indices])
             found.update(zip(indices, answer.predict(model, batch), strict=True))
@@ -60,7 +60,7 @@ def embed(
     body = model.base_model
     found = np.empty((len(examples), model.config.hidden_size), dtype=np.float32)
     done = 0
-    with torch.inference_mode(), arithmetic(precision):
+    with cast_once(model, precision), torch.inference_mode():
         for indices in by_length([len(example) for example in examples], BATCH_TOKENS):
             batch = encoder.collate([examples[index] for index in indices])
             states = body(**batch.inputs).last_hidden_state.float()  # (B, T, width)

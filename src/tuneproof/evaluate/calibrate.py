@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tuneproof.device import arithmetic
+from tuneproof.compute import cast_once
 from tuneproof.modalities import Example
 from tuneproof.predict import BATCH_TOKENS, Predictor, by_length
 from tuneproof.records import Prediction
@@ -74,7 +74,7 @@ def _fitted(predictor: Predictor, examples: Sequence[Example], say: Callable[[st
 def logits(predictor: Predictor, examples: Sequence[Example]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """(rows, classes), in the order of ``examples``, before any temperature."""
     found = np.empty((len(examples), len(predictor.schema.labels)))
-    with torch.inference_mode(), arithmetic(predictor.config.evaluate.precision):
+    with cast_once(predictor.model, predictor.config.evaluate.precision), torch.inference_mode():
         for indices in by_length([len(example) for example in examples], BATCH_TOKENS):
             batch = predictor.encoder.collate([examples[index] for index in indices])
             found[indices] = predictor.answer.logits(predictor.model, batch).numpy()

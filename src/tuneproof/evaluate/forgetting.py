@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 from torch.nn import Module, functional
 
+from tuneproof.compute import cast_once
 from tuneproof.config import DOCUMENT_TOKENS
-from tuneproof.device import arithmetic
 from tuneproof.evaluate.retain import PROBED, Document
 from tuneproof.modalities import Example
 from tuneproof.predict import Predictor, by_length, embed
@@ -83,7 +83,7 @@ def _losses(predictor: Predictor, texts: Sequence[Document]) -> list[float]:
     """Nats per token of each document."""
     examples = [_whole(predictor, one.text) for one in texts]
     found = [0.0] * len(examples)
-    with torch.inference_mode(), arithmetic(predictor.config.evaluate.precision):
+    with cast_once(predictor.model, predictor.config.evaluate.precision), torch.inference_mode():
         for indices in by_length([len(example) for example in examples], CHUNK_TOKENS):
             batch = predictor.encoder.collate([examples[index] for index in indices])
             for index, p in zip(indices, predictor.answer.predict(predictor.model, batch), strict=True):
@@ -102,7 +102,8 @@ def divergence(tuned: Predictor, base: Predictor, rows: Sequence[Example]) -> di
     """KL(base || tuned) in nats per answer token on at most 64 test rows, with a t-interval over rows."""
     chosen = list(rows[:PROMPTS])
     per_row = np.zeros(len(chosen))
-    with torch.inference_mode(), arithmetic(tuned.config.evaluate.precision):
+    precision = tuned.config.evaluate.precision
+    with cast_once(base.model, precision), cast_once(tuned.model, precision), torch.inference_mode():
         for indices in by_length([len(example) for example in chosen], CHUNK_TOKENS):
             batch = tuned.encoder.collate([chosen[index] for index in indices])
             assert batch.loss is not None
@@ -150,7 +151,7 @@ def _masked_losses(head: Module, base: Predictor, texts: Sequence[Document]) -> 
     draw = torch.Generator().manual_seed(0)
     hidden = [torch.rand(len(example), generator=draw) < MASKED for example in examples]
     found = np.zeros(len(examples))
-    with torch.inference_mode(), arithmetic(base.config.evaluate.precision):
+    with cast_once(head, base.config.evaluate.precision), torch.inference_mode():
         for indices in by_length([len(example) for example in examples], CHUNK_TOKENS):
             batch = base.encoder.collate([examples[index] for index in indices])
             masked = _padded([hidden[index] for index in indices], batch.ids.shape[1]) & (batch.mask > 0)

@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch.nn import Module
 from transformers import PreTrainedModel
 
+from tuneproof.compute import adapted_at_once
 from tuneproof.config import Config
 from tuneproof.methods.parts import Pace, Parts
 
@@ -60,6 +61,7 @@ class Lora:
             target_modules=sorted(parts.linears),
             modules_to_save=parts.new or None,
         )
+        adapted_at_once(options, model)
         with between_versions():
             wrapped: Module = get_peft_model(model, options)
         if self.options.init != "zero":
@@ -89,7 +91,8 @@ def open_adapter(model: Module, path: Path) -> Module:
     """``model`` with the adapter of a saved folder."""
     assert isinstance(model, PreTrainedModel)
     with between_versions():
-        wrapped: Module = PeftModel.from_pretrained(model, path)
+        options = adapted_at_once(LoraConfig.from_pretrained(path), model)
+        wrapped: Module = PeftModel.from_pretrained(model, path, config=options)
     return wrapped
 
 

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import Module
 
+from tuneproof.compute import prepared
 from tuneproof.config import Config
 from tuneproof.errors import ResourceError, RunError
 from tuneproof.methods import METHODS
@@ -49,6 +50,13 @@ class Work:
 
 def assemble(work: Work) -> State:
     """Model with the method applied, and its optimizer, at step 0."""
+    state = opened(work)
+    prepared(state.model, work.config.model.precision)
+    return state
+
+
+def opened(work: Work) -> State:
+    """The same before anything was made faster: every weight in fp32, as it was pretrained."""
     model = open_model(work.answer, work.schema, work.config, work.base, None)
     parts = Parts.of(model)
     torch.manual_seed(work.config.train.seed)  # adapters are drawn here
@@ -85,7 +93,8 @@ def train(run: Run, work: Work, steps: int, say: Callable[[str], None]) -> Gener
             kept = keep(loop, run, state, every=work.config.train.save_seconds, primary=like, say=say)
             with closing(stop_early(kept, run, patience=patience)) as progress:
                 yield from progress
-    save_best(run, work, state)
+    del state
+    save_best(run, work)
 
 
 def finished(run: Run, state: State, like: Scores, steps: int, patience: int) -> bool:
@@ -94,8 +103,11 @@ def finished(run: Run, state: State, like: Scores, steps: int, patience: int) ->
     return state.step >= steps or (bool(values) and since_best(values, like) >= patience)
 
 
-def save_best(run: Run, work: Work, state: State) -> None:
-    """``model/``: the weights of the best validation with tokenizer, complete or absent."""
+def save_best(run: Run, work: Work) -> None:
+    """``model/``: the weights of the best validation with tokenizer, complete or absent.
+
+    They are put into the pretrained model opened anew: the one that trained may hold its frozen weights in bf16.
+    """
     best = run.checkpoints / "best"
     expected = best_step(run, work)
     if not best.exists() or checkpoint.verify(best)["step"] != expected:
@@ -103,6 +115,7 @@ def save_best(run: Run, work: Work, state: State) -> None:
             f"The best weights, those of step {expected:,}, could not be written to {run.checkpoints}.",
             f"Free some space on that disk, then: tuneproof resume {run.path}",
         )
+    state = opened(work)
     checkpoint.put(state, load_file(best / "model.safetensors"))
     temporary = run.path / ".model.tmp"
     shutil.rmtree(temporary, ignore_errors=True)

@@ -5,7 +5,8 @@
 
 One step is the mean over ALL units (rows, or answer tokens) of its batch, however many micro-batches it is cut
 into. Random numbers are drawn anew from (seed, step, micro-batch), so a resumed run draws the same ones. The loop
-records nothing, saves nothing and decides nothing about stopping: see drive.py.
+records nothing, saves nothing and decides nothing about stopping: see drive.py. plain.py says the same without any
+haste; their losses are held together by a test.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def one_step(state: State, job: Job, micros: Sequence[Sequence[int]]) -> None:
     units = sum(job.examples[row].units for micro in micros for row in micro)
     state.optimizer.zero_grad(set_to_none=True)
     for index, micro in enumerate(micros):
-        torch.manual_seed(_mix(job.settings.seed, state.step, index))
+        randomness(job.settings.seed, state.step, index)
         batch = job.encoder.collate([job.examples[row] for row in micro])
         agree(job.seen, micro, batch)
         with arithmetic(job.precision):
@@ -159,6 +160,11 @@ def training_mode(model: Module) -> Module:
         if parameters and not any(parameter.requires_grad for parameter in parameters):
             module.eval()
     return model
+
+
+def randomness(seed: int, step: int, micro: int) -> None:
+    """Random numbers from here on are those of this micro-batch."""
+    torch.manual_seed(_mix(seed, step, micro))
 
 
 def _mix(seed: int, step: int, micro: int) -> int:

@@ -1,0 +1,13 @@
+"""How a model computes, whatever it computes: precision, attention, adapters. Knows no task, no method and no stage.
+
+    prepared(model, "bf16")                  # before training: frozen weights in bf16, attention by length
+    with cast_once(model, "bf16"): ...       # around a pass over many batches
+
+Every part has a plain counterpart that it must agree with: transformers' and peft's own layers, and train/plain.py.
+"""
+
+from tuneproof.compute.attention import attention_by_length
+from tuneproof.compute.lora import adapted_at_once
+from tuneproof.compute.precision import cast_once, prepared
+
+__all__ = ["adapted_at_once", "attention_by_length", "cast_once", "prepared"]
