@@ -146,6 +146,7 @@ class Train(Section):
     validate_every: int = decide("steps between two validations", ge=1)
     log_every: int = decide("steps between two lines of metrics.jsonl", ge=1)
     save_seconds: float = Field(60.0, ge=0, description="seconds between two checkpoints, beside those at validations")
+    seeds: int = Field(1, ge=1, le=20, description="trainings that differ in the seed alone, to measure training noise")
     seed: int = Field(0, ge=0, lt=2**31, description="seed of everything that is random")
     threads: int = decide("threads for arithmetic; results are bit-identical only for the same number", ge=1, le=1024)
 
@@ -162,6 +163,10 @@ class Evaluate(Section):
     protected: str = decide("column with groups of people that should be treated alike")
     favourable: str = decide("label that is good to get; every label is looked at when not given")
     prompted: str = decide("chat model that is asked the same questions, as one more baseline")
+    learning_curve: bool = Field(
+        False, description="train on 10, 25 and 50% of the rows as well: would more data help?"
+    )
+    price: float = decide("what an hour of this machine costs, for the page; in whatever money you count in", ge=0)
     retain: str = decide("file with a text column: your own texts that the model should not forget")
     retain_documents: int = decide("general documents on which forgetting is measured", ge=FEWEST_DOCUMENTS, le=500)
     repetition_penalty: float = decide("divides the logits of what was said already; 1 is none", ge=1, le=2)

@@ -1,4 +1,4 @@
-"""What this machine has, measured rather than guessed: cores, memory, and whether bf16 arithmetic pays.
+"""What this machine has, measured rather than guessed: cores, memory, energy, and whether bf16 arithmetic pays.
 
 machine().cores                 # 2
 bf16_gain()                     # 4.9: how many times faster a bf16 matrix product is than an fp32 one
@@ -11,6 +11,7 @@ import functools
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -72,6 +73,21 @@ def bf16_gain() -> float:
             times.append(time.perf_counter() - began)
         seconds[dtype] = sorted(times[3:])[4]
     return seconds[torch.float32] / seconds[torch.bfloat16]
+
+
+def joules(root: Path = Path("/sys/class/powercap")) -> float | None:
+    """What the processors have used since some moment, by their own counters (RAPL); None where nobody may read them.
+
+    It counts everything that the machine does, and starts again at zero after some hours of full load.
+    """
+    total = 0.0
+    try:
+        packages = [zone for zone in root.glob("intel-rapl:*") if (zone / "name").read_text().startswith("package")]
+        for zone in packages:
+            total += int((zone / "energy_uj").read_text()) / 1e6
+    except (OSError, ValueError):  # many systems let the superuser alone read them
+        return None
+    return total if packages else None
 
 
 def settle(threads: int) -> None:

@@ -185,6 +185,7 @@ class Terminal:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+        self._first = None  # another training may follow
 
 
 def _console() -> Console:

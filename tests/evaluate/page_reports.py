@@ -171,6 +171,55 @@ def calibration() -> dict[str, Any]:
     }
 
 
+def overfitting(word: str = "some") -> dict[str, Any]:
+    """Training rows beside test rows: an ordinary run, or one that learnt by heart."""
+    heart = word == "overfitted"
+    train, test = (1.0, 0.61) if heart else (0.994, 0.935)
+    gap_ = {"value": train - test, "low": train - test - 0.03, "high": train - test + 0.03, "method": "Newcombe"}
+    return {
+        "train": {"value": train, "low": train - 0.01, "high": min(1.0, train + 0.006), "n": 500},
+        "test": {"value": test, "low": test - 0.009, "high": test + 0.008, "n": 3080},
+        "gap": gap_,
+        "limit": 0.15,
+        "percent": True,
+        "verdict": word,
+        "sentence": f"On 500 training rows {train:.1%}, on test rows {test:.1%}: "
+        + ("it is overfitted." if heart else "by no more than is usual."),
+    }
+
+
+def seeds() -> dict[str, Any]:
+    values = (0.935, 0.931, 0.937)
+    return {
+        "runs": [{"seed": i, "value": v, "low": v - 0.009, "high": v + 0.008, "n": 3080} for i, v in enumerate(values)],
+        "spread": 0.0031,
+        "difference": gap(0.01, 0.007, 3080),
+        "baseline": "linear head on the untouched model",
+        "verdict": "better",
+        "percent": True,
+        "sentence": "3 trainings that differ in the seed alone: 93.5%, 93.1%, 93.7%; standard deviation 0.31 points.",
+    }
+
+
+def learning_curve() -> dict[str, Any]:
+    rows = (1000, 2500, 5000, 10003)
+
+    def score(n: float) -> float:
+        return 1 - 0.03 - 0.035 * (n / 10003) ** -0.6
+
+    return {
+        "points": [
+            {"rows": n, "steps": 100 + n // 8, "value": score(n), "low": score(n) - 0.01, "high": score(n) + 0.009}
+            for n in rows
+        ],
+        "fitted": [[n, score(n)] for n in range(1000, 20_007, 500)],
+        "metric": "accuracy",
+        "percent": True,
+        "verdict": "would help",
+        "sentence": "With twice as many rows (20,006) the fitted curve expects 94.7%: more rows would help.",
+    }
+
+
 def forgetting(measure: str = "loss") -> dict[str, Any]:
     """A language model that forgot, or the probe of an encoder that did not."""
     probed = measure == "linear probe"
@@ -366,6 +415,9 @@ def banking() -> dict[str, Any]:
         "protected": protected(),
         "calibration": calibration(),
         "forgetting": forgetting("linear probe"),
+        "overfitting": overfitting(),
+        "seeds": seeds(),
+        "learning_curve": learning_curve(),
         "prompted": prompted(),
         "evaluation": {"id": "test", "file": "test.csv", "rows": 3080, "scored": 3080, "leaked": 0, "uses": ""},
         "cost": {
@@ -626,6 +678,14 @@ def hostile_evidence() -> dict[str, Any]:
         "forgetting": {
             "limit": EVIL,
             "sets": [{"name": EVIL, "sentence": EVIL, "unit": EVIL, "lost": {"value": 0.1}, "verdict": EVIL}],
+        },
+        "overfitting": {"train": {"value": 0.1, "n": EVIL}, "sentence": EVIL, "verdict": EVIL, "limit": EVIL},
+        "seeds": {"runs": [{"value": 0.1, "seed": EVIL}, {"value": 0.2}], "sentence": EVIL, "percent": EVIL},
+        "learning_curve": {
+            "points": [{"rows": 1, "value": 0.1, "low": EVIL}, {"rows": 2, "value": 0.1}],
+            "fitted": [EVIL, [EVIL, 1]],
+            "sentence": EVIL,
+            "metric": EVIL,
         },
         "prompted": {
             "model": EVIL,

@@ -9,7 +9,19 @@ from typing import Any
 
 import pytest
 from outline import Outline
-from page_reports import EVIL, LABELS, REPORTS, banking, chat, forgetting, hostile, protected, reviews, slice_of
+from page_reports import (
+    EVIL,
+    LABELS,
+    REPORTS,
+    banking,
+    chat,
+    forgetting,
+    hostile,
+    overfitting,
+    protected,
+    reviews,
+    slice_of,
+)
 
 from tuneproof.evaluate.page import PAGE, SECTIONS, render
 from tuneproof.page import TEMPLATES, charts, numbers
@@ -127,7 +139,17 @@ def test_rows_that_do_not_add_up_are_named() -> None:
     assert "do not add up" in render(report)
 
 
-EVIDENCE = ("slices", "protected", "calibration", "forgetting", "prompted", "confusions")
+EVIDENCE = (
+    "slices",
+    "protected",
+    "calibration",
+    "forgetting",
+    "overfitting",
+    "seeds",
+    "learning_curve",
+    "prompted",
+    "confusions",
+)
 
 
 def of(report: dict[str, Any]) -> str:
@@ -193,6 +215,28 @@ def test_what_was_forgotten_stands_beside_its_limit() -> None:
     }
     page = render({"forgetting": {**forgetting(), "sets": [why]}})
     assert "Nothing was measured" in page and "What was lost" not in page
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"), [("overfitted", "worse"), ("some", "better"), ("cannot tell", "cannot-tell")]
+)
+def test_training_rows_stand_beside_test_rows(word: str, kind: str) -> None:
+    page = render({"overfitting": overfitting(word)})
+    assert f'<span class="tag {kind}">{word}</span>' in page
+    assert "500 training rows" in " ".join(Outline(page).text.split())
+
+
+def test_noise_and_growth_are_drawn() -> None:
+    text = of(banking())
+    assert "seed 0 (kept)" in text and "standard deviation 0.31 points" in text
+    assert "rows in this file" in text and "fitted curve" in text and "more rows would help" in text
+
+
+def test_money_and_energy_are_shown_where_they_are_known() -> None:
+    report = banking()
+    assert "Money" not in of(report) and "Energy" not in of(report)
+    report["cost"] |= {"energy_wh": 2.4, "money": 0.031, "price_per_hour": 0.4}
+    assert "Energy 2.4" in of(report) and "Money 0.031, at 0.4" in of(report)
 
 
 def test_asking_stands_beside_tuning() -> None:

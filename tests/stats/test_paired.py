@@ -24,7 +24,7 @@ def vectors(only_a: int, only_b: int, both: int, neither: int) -> tuple[list[int
 
 def test_mcnemar_equals_statsmodels() -> None:
     oracle = pytest.importorskip(
-        "statsmodels.stats.contingency_tables", reason="statsmodels is an oracle, in the proof group"
+        "statsmodels.stats.contingency_tables", reason="statsmodels is an oracle of the dev group"
     )
     rng = np.random.default_rng(0)
     cases = [(0, 0), (0, 1), (5, 5), (0, 40), (300, 310), *(map(int, pair) for pair in rng.integers(0, 60, (1000, 2)))]
@@ -65,7 +65,7 @@ def test_real_scores_give_the_textbook_paired_t_test() -> None:
 
 
 def test_clusters_widen_the_interval_as_statsmodels_says() -> None:
-    api = pytest.importorskip("statsmodels.api", reason="statsmodels is an oracle, in the proof group")
+    api = pytest.importorskip("statsmodels.api", reason="statsmodels is an oracle of the dev group")
     rng = np.random.default_rng(2)
     group = rng.integers(0, 40, 300)
     gaps = rng.standard_normal(40)[group] + rng.standard_normal(300)
@@ -154,9 +154,7 @@ def test_score_z_at_no_margin_is_mcnemars_z() -> None:
 
 
 def test_holm() -> None:
-    multitest = pytest.importorskip(
-        "statsmodels.stats.multitest", reason="statsmodels is an oracle, in the proof group"
-    )
+    multitest = pytest.importorskip("statsmodels.stats.multitest", reason="statsmodels is an oracle of the dev group")
     rng = np.random.default_rng(7)
     for size in (1, 2, 5, 20):
         p = (rng.random(size) ** 3).tolist()

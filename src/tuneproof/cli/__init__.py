@@ -46,6 +46,8 @@ Minutes = Annotated[str | None, typer.Option(help="budget for the whole run")]
 TooLong = Annotated[str | None, typer.Option("--too-long", help="rows longer than the model: refuse, cut or drop")]
 Redact = Annotated[bool, typer.Option("--redact", help="replace personal data and secrets by placeholders")]
 Apply = Annotated[str | None, typer.Option("--apply", help="CSV from --review with your decisions in it")]
+Seeds = Annotated[str | None, typer.Option(help="so many trainings that differ in the seed: how noisy is training?")]
+Curve = Annotated[bool, typer.Option("--learning-curve", help="also on parts of the rows: would more data help?")]
 Seed = Annotated[str | None, typer.Option(help="seed of everything random")]
 
 
@@ -72,6 +74,8 @@ def tune(
     redact: Redact = False,
     apply: Apply = None,
     seed: Seed = None,
+    seeds: Seeds = None,
+    learning_curve: Curve = False,
     config: ConfigFile = None,
     set_: Set = None,
     runs: Runs = Path("runs"),
@@ -93,6 +97,8 @@ def tune(
         check_personal_data="fix" if redact else None,
         check_apply=apply,
         train_seed=seed,
+        train_seeds=seeds,
+        evaluate_learning_curve="true" if learning_curve else None,
     )
     from tuneproof.terminal import Terminal
 

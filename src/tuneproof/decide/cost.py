@@ -23,6 +23,7 @@ from tuneproof.records import ModelFacts, Setting
 STEPS = 3  # measured, after one that warms up
 TRAIN_SHARE = 0.55  # of a budget of minutes that training and its validations may take
 SCORE_SHARE = 0.2  # that scoring of the test rows may take; the rest is loading, baselines, answers and slack
+PARTS = 0.85  # of a training that 10, 25 and 50% of the rows take together
 RETAIN_SHARE = 0.08  # that reading general documents may take, to see what was forgotten
 
 
@@ -104,7 +105,7 @@ def fit_budget(config: Config, cost: Cost, volume: Volume, asked: frozenset[str]
         return {}
     found: dict[str, Setting] = {}
     steps = total_steps(config, volume.rows)
-    possible = max(1, int(TRAIN_SHARE * 60 * minutes / (1.1 * cost.step_seconds)))
+    possible = max(1, int(TRAIN_SHARE * 60 * minutes / (1.1 * cost.step_seconds * trainings(config))))
     if possible < steps:
         why = f"{minutes:g} minutes allow {possible:,} of {steps:,} steps at {cost.step_seconds:.2f} s each"
         found["train.epochs"] = Setting(round(config.train.epochs * possible / steps, 4), why, "measured")
@@ -115,6 +116,11 @@ def fit_budget(config: Config, cost: Cost, volume: Volume, asked: frozenset[str]
     if "evaluate.retain_documents" not in asked:
         found |= _retained(config, cost, minutes)
     return found
+
+
+def trainings(config: Config) -> float:
+    """How many trainings of the whole length there are: other seeds, and the parts of a learning curve."""
+    return config.train.seeds + (PARTS if config.evaluate.learning_curve else 0.0)
 
 
 def _retained(config: Config, cost: Cost, minutes: float) -> dict[str, Setting]:
@@ -133,7 +139,7 @@ def price(config: Config, cost: Cost, volume: Volume) -> dict[str, float]:
     scored = min(volume.test_rows, config.evaluate.test_rows or volume.test_rows)
     return {
         "steps": steps,
-        "train_minutes": 1.1 * steps * cost.step_seconds / 60,  # a tenth for validation
+        "train_minutes": 1.1 * steps * cost.step_seconds / 60 * trainings(config),  # a tenth for validation
         "evaluate_minutes": scored * volume.passes * volume.test_tokens * cost.forward_seconds / 60,
         "memory_gib": cost.peak_bytes / 2**30,
         "estimated_memory_gib": cost.estimated_bytes / 2**30,

@@ -20,6 +20,7 @@ from tuneproof.evaluate import uses
 from tuneproof.evaluate.contender import Contender, contenders
 from tuneproof.evaluate.leaks import Leaks
 from tuneproof.evaluate.measures import MEASURES, Measure, Pairs
+from tuneproof.evaluate.repeated import others, two_way
 from tuneproof.evaluate.slices import gate
 from tuneproof.stats.paired import Difference
 from tuneproof.stats.power import power_line, power_line_mean
@@ -85,12 +86,12 @@ def _one(
     leaked = _refuse_leaks(a, b, ids, leaks, allow_leak)
     name, how = measure
     pairs = Pairs(a.items(ids, how.needs), b.items(ids, how.needs), a.groups(ids), a.labels)
-    d = how.difference(pairs)
+    d, several = _difference(a, b, ids, pairs, how)
     word = verdict(d, margin, higher_is_better=how.higher_is_better)
     notes = [d.note] if d.note else []
     if d.n < FEWEST:
         notes.append(f"{d.n} rows are too few for a verdict ({FEWEST} are needed)")
-    notes.append("one training seed each: training noise not measured")
+    notes.append(several or "one training seed each: training noise not measured")
     return {
         "a": a.name,
         "b": b.name,
@@ -110,6 +111,18 @@ def _one(
         "slices": gate(pairs, a.slices(ids), how),
         "notes": notes,
     }
+
+
+def _difference(a: Contender, b: Contender, ids: Sequence[str], pairs: Pairs, how: Measure) -> tuple[Difference, str]:
+    """B - A, over rows and training seeds where a run has several and the metric is a mean over rows; and a note."""
+    more = [[] if side.system or how.rows is None else others(side.run, ids) for side in (a, b)]
+    if not any(more):
+        return how.difference(pairs), ""
+    seeds = [[list(own), *rest] for own, rest in zip((pairs.a, pairs.b), more, strict=True)]
+    told = [f"{len(each)} seeds of {side.name}" for each, side in zip(seeds, (a, b), strict=True) if len(each) > 1]
+    return two_way(
+        seeds[0], seeds[1], how, pairs.group
+    ), f"the interval holds the noise of training: {' and '.join(told)}"
 
 
 def _comparable(a: Contender, b: Contender) -> None:

@@ -15,8 +15,11 @@ from typing import Any
 import numpy as np
 
 from tuneproof.records import Prediction
+from tuneproof.stats.gap import gap
 from tuneproof.stats.interval import Interval, mean_interval, wilson
 from tuneproof.stats.paired import Difference, difference
+
+Side = tuple[Sequence[float], Sequence[int], Sequence[Any] | None]  # scores, units and groups of rows
 
 
 def items(predictions: Sequence[Prediction]) -> list[float]:
@@ -35,18 +38,27 @@ def paired(
     """B - A of the score of the whole: a mean over units whose rows (or groups) are the clusters."""
     if max(weight) == 1:
         return difference(a, b, group, seed=seed)
-    wide = difference(np.repeat(a, weight), np.repeat(b, weight), _owners(weight, group), seed=seed)
+    wide = difference(np.repeat(a, weight), np.repeat(b, weight), owners(weight, group), seed=seed)
     return dataclasses.replace(wide, n=len(a))  # rows decide whether there are enough, not tokens
 
 
 def interval(values: Sequence[float], weight: Sequence[int], group: Sequence[Any] | None) -> Interval:
     """The score of the whole with its 95% interval: Wilson for shares, t over clusters otherwise."""
     if max(weight) > 1:
-        wide = mean_interval(np.repeat(values, weight), _owners(weight, group))
+        wide = mean_interval(np.repeat(values, weight), owners(weight, group))
         return dataclasses.replace(wide, n=len(values))
     if group is None and set(values) <= {0.0, 1.0}:
         return wilson(int(sum(values)), len(values))
     return mean_interval(values, group)
+
+
+def apart(a: Side, b: Side) -> Difference:
+    """B - A of the score of the whole, where the two are about different rows."""
+    first, second = (
+        (np.repeat(values, weight), owners(weight, group)) if max(weight) > 1 else (values, group)
+        for values, weight, group in (a, b)
+    )
+    return dataclasses.replace(gap(first[0], second[0], first[1], second[1]), n=min(len(a[0]), len(b[0])))
 
 
 def as_json(d: Difference) -> dict[str, Any]:
@@ -54,7 +66,7 @@ def as_json(d: Difference) -> dict[str, Any]:
     return {"value": d.value, "low": d.low, "high": d.high, "p": d.p, "n": d.n, "method": d.method}
 
 
-def _owners(weight: Sequence[int], group: Sequence[Any] | None) -> list[Any]:
+def owners(weight: Sequence[int], group: Sequence[Any] | None) -> list[Any]:
     """For each unit the row, or the group, that it belongs to."""
     names = group if group is not None else range(len(weight))
     return [name for name, count in zip(names, weight, strict=True) for _ in range(count)]

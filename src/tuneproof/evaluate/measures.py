@@ -17,7 +17,7 @@ import numpy as np
 
 from tuneproof.evaluate import measure
 from tuneproof.records import Prediction
-from tuneproof.stats.bootstrap import Metric, corpus_difference, corpus_interval
+from tuneproof.stats.bootstrap import Metric, corpus_difference, corpus_difference_unpaired, corpus_interval
 from tuneproof.stats.interval import Interval
 from tuneproof.stats.paired import Difference
 from tuneproof.tasks import metrics
@@ -66,6 +66,8 @@ class Measure:
     value: Callable[[Sequence[Item], tuple[str, ...]], float | None]
     difference: Callable[..., Difference]  # of Pairs, and a seed
     interval: Callable[[Sequence[Item], tuple[str, ...], Sequence[Any] | None], Interval]  # items, labels, groups
+    apart: Callable[..., Difference]  # of two sides about different rows: items, groups, items, groups, labels
+    rows: Callable[[Sequence[Item]], list[float]] | None = None  # what each row adds, where the value is their mean
     called: str = ""  # "an entity F1": how a sentence names it; "" where it has a sentence of its own
 
     def written(self, value: float) -> str:
@@ -101,7 +103,11 @@ def _mean(name: str, needs: tuple[str, ...], *, higher: bool, share: bool, unit:
     def interval(items: Sequence[Item], labels: tuple[str, ...], group: Sequence[Any] | None) -> Interval:
         return measure.interval(per_unit(items), [item.units for item in items], group)
 
-    return Measure(needs, higher, share, unit, value, gap, interval, called)
+    def apart(a: Sequence[Item], of_a: Any, b: Sequence[Item], of_b: Any, labels: tuple[str, ...]) -> Difference:
+        sides = ((per_unit(side), [item.units for item in side], group) for side, group in ((a, of_a), (b, of_b)))
+        return measure.apart(*sides)
+
+    return Measure(needs, higher, share, unit, value, gap, interval, apart, per_unit, called)
 
 
 def _corpus(metric: Metric, whole: Callable[..., float | None], share: bool) -> Measure:
@@ -120,7 +126,10 @@ def _corpus(metric: Metric, whole: Callable[..., float | None], share: bool) -> 
     def interval(items: Sequence[Item], labels: tuple[str, ...], group: Sequence[Any] | None) -> Interval:
         return corpus_interval(counts(items, labels), metric, group)
 
-    return Measure(("correct",), True, share, "", value, gap, interval)
+    def apart(a: Sequence[Item], of_a: Any, b: Sequence[Item], of_b: Any, labels: tuple[str, ...]) -> Difference:
+        return corpus_difference_unpaired(counts(a, labels), counts(b, labels), metric, of_a, of_b)
+
+    return Measure(("correct",), True, share, "", value, gap, interval, apart)
 
 
 def _pooled(which: int, names: tuple[str, str, str], called: str) -> Measure:
@@ -142,7 +151,10 @@ def _pooled(which: int, names: tuple[str, str, str], called: str) -> Measure:
     def interval(items: Sequence[Item], labels: tuple[str, ...], group: Sequence[Any] | None) -> Interval:
         return corpus_interval(counts(items), metric, group)
 
-    return Measure(names, True, True, "", value, gap, interval, called)
+    def apart(a: Sequence[Item], of_a: Any, b: Sequence[Item], of_b: Any, labels: tuple[str, ...]) -> Difference:
+        return corpus_difference_unpaired(counts(a), counts(b), metric, of_a, of_b)
+
+    return Measure(names, True, True, "", value, gap, interval, apart, called=called)
 
 
 ENTITIES = ("entities_right", "entities_found", "entities_true")  # scores of a row

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from tuneproof.config import Config, describe
 from tuneproof.device import machine
-from tuneproof.evaluate import measure, prompted
+from tuneproof.evaluate import measure, prompted, repeated
 from tuneproof.evaluate.calibrate import expected_error
 from tuneproof.evaluate.card import usage
 from tuneproof.evaluate.fairness import fairness
 from tuneproof.evaluate.forgetting import told
 from tuneproof.evaluate.measures import MEASURES, Measure
+from tuneproof.evaluate.overfitting import learnt_by_heart
 from tuneproof.evaluate.slices import report_slices
 from tuneproof.records import Prediction, Schema
 from tuneproof.run import Run
@@ -31,6 +32,8 @@ from tuneproof.tasks import Answer, kept, task
 
 if TYPE_CHECKING:
     from tuneproof.evaluate.score import Outcome, System
+
+RISEN = 1.1  # how far above its lowest value a validation loss has to end before the page says that it rose
 
 HELP = {
     "accuracy": "share of rows answered rightly",
@@ -59,6 +62,10 @@ def build_report(run: Run, config: Config, schema: Schema, outcome: Outcome, ans
     said, word = headline(outcome, answer, plan["model"]["name"])
     if outcome.prompted is not None and (more := prompted.headline(outcome.prompted)):
         said = f"{said} {more}"
+    repeats = _repeats(run, outcome, answer)
+    said, word = _with_noise(said, word, repeats["seeds"])
+    if outcome.overfitting is not None and outcome.overfitting["verdict"] == "overfitted":
+        said = f"{said} {learnt_by_heart(outcome.overfitting)}"
     if outcome.about.get("leaked"):
         said = f"NOT FAIR, {outcome.about['leaked']:,} of these rows were trained on. {said}"
     return {
@@ -100,13 +107,15 @@ def build_report(run: Run, config: Config, schema: Schema, outcome: Outcome, ans
         "rows": _rows(outcome, answer),
         "slices": _slices(outcome, answer, schema.labels),
         "protected": _protected(outcome, config),
+        "overfitting": outcome.overfitting,
+        **repeats,
         "calibration": _calibration(outcome),
         "forgetting": outcome.forgetting,
         "prompted": outcome.prompted,
         "answers": list(outcome.answers),
-        "cost": _cost(run, outcome, plan),
+        "cost": _cost(run, outcome, plan, config),
         "use": [*_instead(run, outcome, answer, word), *_use(run, schema, plan, config)],
-        "limits": _limits(outcome, ledger.used["test"]),
+        "limits": _limits(outcome, ledger.used["test"], repeats),
     }
 
 
@@ -222,18 +231,42 @@ def _label_counts(run: Run, schema: Schema) -> dict[str, dict[str, int]]:
 
 def _curves(run: Run, answer: Answer, steps: int) -> dict[str, Any]:
     records = run.metrics()
-    checks = [(r["step"], r["validation"][answer.primary]) for r in records if "validation" in r]
-    known = [(step, value) for step, value in checks if value is not None]
-    best = (max if answer.higher_is_better else min)(known, key=lambda point: point[1])[0] if known else None
+    checks = [r for r in records if "validation" in r]
+    known = [r for r in checks if r["validation"][answer.primary] is not None]
+    best = (max if answer.higher_is_better else min)(known, key=lambda r: r["validation"][answer.primary], default=None)
+    losses = [[r["step"], r["validation"]["nll"]] for r in checks if r["validation"].get("nll") is not None]
     return {
         "loss_name": f"loss per {answer.unit}",
         "train": [[r["step"], r["loss"]] for r in records if "loss" in r],
         "validation_name": answer.primary,
-        "validation": [list(point) for point in known],
-        "best_step": best,
+        "validation": [[r["step"], r["validation"][answer.primary]] for r in known],
+        "validation_loss": losses,
+        "best_step": best["step"] if best else None,
+        "chosen": _chosen(known, best, losses, answer) if best else "",
         "steps": steps,
         "last_step": records[-1]["step"] if records else 0,
     }
+
+
+def _chosen(
+    known: Sequence[Mapping[str, Any]], best: Mapping[str, Any], losses: Sequence[Sequence[float]], answer: Answer
+) -> str:
+    """Which epoch's weights were kept and why, and whether the loss on validation rows had begun to rise."""
+    score, last = best["validation"][answer.primary], known[-1]
+    written = MEASURES[answer.primary].written(score)
+    said = (
+        f"Of {len(known):,} looks at {best['validation']['n']:,} validation rows the one after {best['epoch']:.2g} "
+        f"epochs (step {best['step']:,}) was best ({answer.primary} {written})"
+    )
+    later = sum(r["step"] > best["step"] for r in known)
+    said += f"; {later:,} later ones were no better, so its weights were kept." if later else ", the last one."
+    lowest = min(losses, key=lambda point: point[1], default=None)
+    if lowest and lowest[0] < last["step"] and losses[-1][1] > RISEN * lowest[1]:
+        said += (
+            f" The validation loss was lowest at step {lowest[0]:,} ({lowest[1]:.3f}) and rose to {losses[-1][1]:.3f} "
+            "by the end: from there on it learnt its training rows by heart."
+        )
+    return said
 
 
 def _classes(predictions: Sequence[Prediction], answer: Answer) -> list[dict[str, Any]]:
@@ -274,15 +307,21 @@ def _rows(outcome: Outcome, answer: Answer, count: int = 10) -> dict[str, list[d
     return {"best": [shown(index) for index in order[:count]], "worst": [shown(index) for index in worst]}
 
 
-def _cost(run: Run, outcome: Outcome, plan: Mapping[str, Any]) -> dict[str, Any]:
+def _cost(run: Run, outcome: Outcome, plan: Mapping[str, Any], config: Config) -> dict[str, Any]:
     records = run.metrics()
     last = records[-1] if records else {}
     seconds = dict(run.asked.get("seconds", {}))
     trained = seconds.get("train") or last.get("seconds") or 0.0
     steps = plan["cost"]["steps"]
     stopped = last.get("step", steps) < steps
+    seconds = {**seconds, "evaluate": round(outcome.seconds, 1)}
+    used = [*run.asked.get("joules", {}).values(), *([] if outcome.joules is None else [outcome.joules])]
+    price = config.evaluate.price
     return {
-        "seconds": {**seconds, "evaluate": round(outcome.seconds, 1)},
+        "seconds": seconds,
+        "energy_wh": round(sum(used) / 3600, 2) if used else None,
+        "price_per_hour": price,
+        "money": None if price is None else price * sum(seconds.values()) / 3600,
         "peak_memory_mib": round(max(outcome.peak_bytes, run.asked.get("peak_bytes", 0)) / 2**20),
         "trained_parameters": plan["cost"]["trained_parameters"],
         "all_parameters": plan["cost"]["all_parameters"],
@@ -305,9 +344,28 @@ def _use(run: Run, schema: Schema, plan: Mapping[str, Any], config: Config) -> l
     return lines
 
 
-def _limits(outcome: Outcome, test_rows: int) -> list[str]:
-    scored = len(outcome.table)
-    limits = ["Training noise was not measured: this is one seed."]
+def _repeats(run: Run, outcome: Outcome, answer: Answer) -> dict[str, Any]:
+    """What trainings with other seeds and on fewer rows say; None where nobody asked for them."""
+    tuned, best = outcome.systems[0].predictions, strongest(outcome.systems[1:], answer)
+    ids, groups = outcome.table.columns["id"], outcome.table.columns.get("group")
+    found = repeated.seeds(run, ids, tuned, (best.name, best.predictions), answer, groups)
+    noise = None if found is None else found["spread"]
+    curve = repeated.learning_curve(run, ids, tuned, answer, groups, noise)
+    return {"seeds": found, "learning_curve": curve}
+
+
+def _with_noise(said: str, word: str, seeds: Mapping[str, Any] | None) -> tuple[str, str]:
+    """A gain of one training that the noise between seeds explains is no gain."""
+    if seeds is None or word != "better" or seeds["verdict"] in ("better", None):
+        return said, word
+    return f"{said} With the noise of training in it that is not shown: not worth deploying yet.", "inconclusive"
+
+
+def _limits(outcome: Outcome, test_rows: int, repeats: Mapping[str, Any]) -> list[str]:
+    scored, seeds = len(outcome.table), repeats["seeds"]
+    limits = ["Training noise was not measured: this is one seed."] if seeds is None else [seeds["sentence"]]
+    if outcome.overfitting is not None and outcome.overfitting["verdict"] in ("overfitted", "cannot tell"):
+        limits.append(outcome.overfitting["sentence"])
     limits += told(outcome.forgetting) if outcome.forgetting is not None else []
     if scored < test_rows:
         limits.append(

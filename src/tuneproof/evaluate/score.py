@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tuneproof.config import Config
+from tuneproof.device import joules
 from tuneproof.evaluate import uses
 from tuneproof.evaluate.baselines import BASELINES, Rows
 from tuneproof.evaluate.calibrate import calibrate, expected_error
@@ -22,6 +23,7 @@ from tuneproof.evaluate.card import write_card
 from tuneproof.evaluate.forgetting import WRITER, forgetting
 from tuneproof.evaluate.leaks import question_key
 from tuneproof.evaluate.measures import MEASURES, Pairs, items
+from tuneproof.evaluate.overfitting import overfitting
 from tuneproof.evaluate.page import render
 from tuneproof.evaluate.prompted import Asking, chat_model, prompted
 from tuneproof.evaluate.report import build_report
@@ -79,17 +81,19 @@ class Outcome:
     table: Table  # the scored test rows
     answers: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     seconds: float = 0.0
+    joules: float | None = None  # of the processors, where they tell
     peak_bytes: int = 0
     slices: Mapping[str, Sequence[str]] = field(default_factory=dict)  # way to divide the rows -> part of each row
     calibration: Mapping[str, Any] | None = None  # the temperature, as it was fitted
     forgetting: Mapping[str, Any] | None = None
+    overfitting: Mapping[str, Any] | None = None  # how much better the training rows are known
     prompted: Mapping[str, Any] | None = None  # what a chat model does that is only asked
     about: Mapping[str, Any] = field(default_factory=dict)  # which rows, read how, used how often
 
 
 def evaluate(run: Run, subject: Subject, say: Say) -> dict[str, Any]:
     """Scores the saved model, the baselines, and writes the evaluation; returns the report."""
-    began = time.monotonic()
+    began, used = time.monotonic(), joules()
     chosen = scored_rows(subject.test, subject.config.evaluate.test_rows)
     table = subject.test.take(chosen)
     test = [subject.examples["test"][index] for index in chosen]
@@ -110,10 +114,12 @@ def evaluate(run: Run, subject: Subject, say: Say) -> dict[str, Any]:
         answers,
         slices=parts,
         calibration=run.calibration,
+        overfitting=_overfitting(subject, tuned, predictions, table, say),
         prompted=_prompted(subject, table, predictions, tuned.answer, say),
         forgetting=_forgetting(run, subject, tuned, base, test, say),
         about=_about(run, subject, tuned, len(table)),
         seconds=time.monotonic() - began,
+        joules=_used(used),
         peak_bytes=peak(),
     )
     report = build_report(run, subject.config, subject.schema, outcome, tuned.answer)
@@ -122,6 +128,11 @@ def evaluate(run: Run, subject: Subject, say: Say) -> dict[str, Any]:
         write_card(run, report)
     write_atomically(folder / "report.html", render(report).encode("utf-8"))
     return report
+
+
+def _used(before: float | None) -> float | None:
+    after = joules()
+    return None if before is None or after is None else max(0.0, after - before)
 
 
 def scored_rows(test: Table, limit: int | None) -> list[int]:
@@ -176,6 +187,13 @@ def _system(
         scores = dataclasses.replace(scores, values={**scores.values, "ece": ece})
     interval = MEASURES[answer.primary].interval(items(predictions), labels, group)
     return System(name, what, kind, predictions, scores, interval, calibration=calibration)
+
+
+def _overfitting(
+    subject: Subject, tuned: Predictor, predictions: Sequence[Prediction], table: Table, say: Say
+) -> dict[str, Any]:
+    say("Scoring a sample of the training rows: did it learn them by heart?")
+    return overfitting(tuned, subject.train, subject.examples["train"], predictions, table)
 
 
 def _prompted(

@@ -65,6 +65,7 @@ TERMS = {
     "carry loss": "The tokens that the model learns to produce. The others it only reads.",
     "step": "One small correction of the model, made after looking at a handful of rows.",
     "confidence": "The probability that the model itself gives to its answer.",
+    "energy": "What the processors used while the run went on, whoever else used them; no screen, disk or network.",
     "parameters": "The numbers inside the model. Training changes some or all of them.",
     "seed": "The number that fixes every random choice, so that the run can be repeated exactly.",
     "temperature": "One number that makes all confidences higher or lower by the same rule. It changes no answer.",

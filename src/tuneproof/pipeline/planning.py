@@ -16,7 +16,7 @@ from typing import Any
 
 from tuneproof.config import Config, build
 from tuneproof.decide import Cost, Situation, Volume, decide, fit_budget, measure, price, refuse_if_too_large
-from tuneproof.device import bf16_gain, machine
+from tuneproof.device import bf16_gain, joules, machine
 from tuneproof.evaluate import divided
 from tuneproof.memory import peak
 from tuneproof.pipeline.ready import Ready
@@ -60,7 +60,7 @@ def make_plan(ready: Ready, view: View) -> dict[str, Any]:
         rows=len(examples["train"]),
         test_rows=len(examples["test"]),
         test_tokens=sum(len(example) for example in examples["test"]) / len(examples["test"]),
-        passes=1 + len(ready.task.answer.baselines),
+        passes=2 + len(ready.task.answer.baselines),  # the tuned model reads training rows as well
     )
     tight = fit_budget(decided.config, cost, volume, ready.config.asked)
     if tight:
@@ -115,11 +115,21 @@ def work_of(ready: Ready, config: Config) -> Work:
 
 @contextmanager
 def timed(run: Run, stage: str) -> Iterator[None]:
-    """Adds the seconds of the block to those that the stage took in earlier attempts."""
-    began = time.monotonic()
+    """Adds the seconds (and joules) of the block to those that the stage took in earlier attempts."""
+    began, used = time.monotonic(), joules()
     try:
         yield
     finally:
         seconds = dict(run.asked["seconds"])
         seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - began, 1)
-        run.mark(run.asked["state"], seconds=seconds)
+        run.mark(run.asked["state"], seconds=seconds, **_energy(run, stage, used))
+
+
+def _energy(run: Run, stage: str, before: float | None) -> dict[str, dict[str, float]]:
+    """Joules of each stage, where the processors tell; a counter that began anew counts from there."""
+    after = joules()
+    if before is None or after is None:
+        return {}
+    kept = dict(run.asked.get("joules", {}))
+    kept[stage] = round(kept.get(stage, 0.0) + (after - before if after >= before else after), 1)
+    return {"joules": kept}

@@ -25,6 +25,7 @@ from tuneproof.memory import peak
 from tuneproof.methods import method
 from tuneproof.pipeline.planning import make_plan, plan_stage, timed
 from tuneproof.pipeline.ready import Inputs, Made, Ready, make, opponent, reopened
+from tuneproof.pipeline.repeats import repeat
 from tuneproof.pipeline.view import View
 from tuneproof.prepare import render_data
 from tuneproof.prepare.ledger import changed
@@ -90,6 +91,9 @@ def _stages(run: Run, view: View) -> Run:
             for progress in ENGINES["local"].run(Job("train", lambda: train(run, work, steps, view.say))):
                 view.progress(progress)
         run.mark("trained", peak_bytes=max(peak(), run.asked.get("peak_bytes", 0)))
+    if work.config.train.seeds > 1 or work.config.evaluate.learning_curve:
+        with timed(run, "again"):
+            repeat(run, work, steps, ready.encoded.splits, ready.encoded.examples["test"], view)
     report = evaluate(run, _subject(ready, work.config, retained, asks), view.say)
     run.mark("scored")
     run.forget_checkpoints()

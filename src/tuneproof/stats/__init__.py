@@ -5,8 +5,9 @@
     verdict(d), power_line(d.n, d.disagreement)
 
 ``items`` checks scores and groups; ``interval`` one number; ``paired`` two models on the same items; ``bootstrap``
-metrics of a whole corpus; ``verdicts`` better, worse, inconclusive, non-inferiority, Holm; ``power`` what a test set
-can show; ``calibration`` confidences. It knows no task, file or model: metrics are handed in (``tasks/metrics``).
+metrics of a whole corpus; ``gap`` one model on two sets of items; ``verdicts`` better, worse, inconclusive,
+non-inferiority, Holm; ``power`` what a test set can show; ``calibration`` confidences. It knows no task, file or model:
+metrics are handed in (``tasks/metrics``).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from tuneproof.stats.calibration import (
     fit_temperature,
     nll_items,
 )
+from tuneproof.stats.gap import gap
 from tuneproof.stats.interval import Interval, mean_interval, rule_of_three, wilson
 from tuneproof.stats.paired import Difference, difference, difference_of_means, difference_of_proportions
 from tuneproof.stats.power import detectable, detectable_mean, power_line, power_line_mean, rows_needed
@@ -51,6 +53,7 @@ __all__ = [
     "difference_of_means",
     "difference_of_proportions",
     "fit_temperature",
+    "gap",
     "holm",
     "mean_interval",
     "nll_items",

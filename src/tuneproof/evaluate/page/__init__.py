@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tuneproof.evaluate.page import compared, confused, parts, trust, views
+from tuneproof.evaluate.page import compared, confused, parts, trained, trust, views
 from tuneproof.page import Page, Section, View, prepared
 from tuneproof.page import render as render_page
 
@@ -23,6 +23,9 @@ SECTIONS = (
     Section("rows", "Best and worst rows", views.rows),
     Section("slices", "Part by part", parts.slices),
     Section("protected", "Groups of people", parts.protected),
+    Section("overfitting", "Did it learn by heart?", trained.overfitting),
+    Section("seeds", "The noise of training", trained.seeds),
+    Section("learning_curve", "Would more data help?", trained.learning_curve),
     Section("calibration", "Can its confidence be believed?", trust.calibration),
     Section("forgetting", "What it forgot", trust.forgetting),
     Section("data", "What was in the file", views.data),

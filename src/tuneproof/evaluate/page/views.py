@@ -149,6 +149,7 @@ def curves(report: View) -> View | None:
     score_text = f"Validation {said} by step, {ends}."
     return {
         "best": best,
+        "chosen": found.get("chosen"),
         "steps": found.get("steps"),
         "name": name,
         "kept": kept,

@@ -1,0 +1,109 @@
+"""Pairs of real runs that differ in the seed alone: how often does ``compare`` see a difference that is none?
+
+    python benchmarks/aa_runs.py [--data DIR] [--pairs 20] [--rows 600]
+
+Each of 2 x ``--pairs`` runs is a whole ``tune``: MiniLM-L6, freeze, ``--rows`` training rows of banking77's ten commonest
+labels, and their test rows. Runs 2k and 2k + 1 are a pair. The doctor's probe and the reading for forgetting are cut
+short, as they are not what is asked here. Results go to ``benchmarks/results/aa_runs.json`` after each pair, and a
+second call goes on behind them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "aa_runs.json"
+LABELS = 10
+OPTIONS: dict[str, Any] = {
+    "method_name": "freeze",
+    "train_epochs": 3,
+    "check_effect": False,
+    "evaluate_retain_documents": 30,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
+    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--rows", type=int, default=600)
+    parser.add_argument("--runs", type=Path, default=Path("runs/aa"))
+    asked = parser.parse_args()
+    if not asked.data.is_dir():
+        print(f"Skipped: there is no folder {asked.data}; name one with --data.")
+        return
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    train, test = files(asked.data / "banking77", asked.runs, asked.rows)
+    found = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"pairs": []}
+    for number in range(len(found["pairs"]), asked.pairs):
+        found["pairs"].append(pair(train, test, number, asked.runs))
+        verdicts = Counter(one["verdict"] for one in found["pairs"])
+        found |= {"verdicts": dict(verdicts), "commit": commit(), "rows": asked.rows, "options": OPTIONS}
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+        print(f"pair {number}: {found['pairs'][-1]['headline']}  {dict(verdicts)}", flush=True)
+
+
+def files(folder: Path, to: Path, rows: int) -> tuple[Path, Path]:
+    """Rows of the ten most frequent labels, the first ``rows`` of train."""
+    to.mkdir(parents=True, exist_ok=True)
+    sides = {}
+    for name in ("train", "test"):
+        with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as handle:
+            sides[name] = list(csv.DictReader(handle))
+    column = next(name for name in sides["train"][0] if name != "text")
+    top = {label for label, _ in Counter(row[column] for row in sides["train"]).most_common(LABELS)}
+    written = []
+    for name, found in sides.items():
+        kept = [row for row in found if row[column] in top]
+        file = to / f"{name}.csv"
+        with file.open("w", encoding="utf-8", newline="") as handle:
+            writer = csv.DictWriter(handle, list(kept[0]))
+            writer.writeheader()
+            # spread over the file, which is sorted by label
+            writer.writerows(kept[:: max(1, len(kept) // rows)][:rows] if name == "train" else kept)
+        written.append(file)
+    return written[0], written[1]
+
+
+def pair(train: Path, test: Path, number: int, runs: Path) -> dict[str, Any]:
+    import tuneproof as tp
+    from tuneproof.evaluate import compare
+
+    made = [
+        tp.tune(
+            train, runs=runs, data_test=str(test), model_name="minilm-l6", train_seed=2 * number + side, **OPTIONS
+        ).run
+        for side in (0, 1)
+    ]
+    found = compare([str(run.path) for run in made])
+    scores = [run.scores["systems"][0]["values"]["accuracy"] for run in made]
+    for run in made:
+        shutil.rmtree(run.path)
+    gap = found["difference"]
+    return {
+        "seeds": [2 * number, 2 * number + 1],
+        "accuracy": scores,
+        "n": found["n"],
+        "verdict": found["verdict"],
+        "difference": {key: gap[key] for key in ("value", "low", "high", "p", "disagreement")},
+        "headline": found["headline"],
+    }
+
+
+def commit() -> str:
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, cwd=HERE, check=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    main()
