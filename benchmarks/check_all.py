@@ -22,11 +22,11 @@ RESULTS = HERE / "results" / "check_all.json"
 PAGE = HERE.parent / "docs" / "checked.md"
 CLASSIFICATION, INSTRUCTION = "text-classification", "instruction"
 TOKENS, ANSWERS = "token-classification", "question-answering"
-PAIRS, TRANSLATION = "text-pair-classification", "translation"
+TRANSLATION = "translation"
 # data set -> train file, test file, the task, and the column of each part
 SETS: dict[str, tuple[str, str, str, dict[str, str]]] = {
     "amazon_counterfactual_en": ("train.jsonl", "test.jsonl", CLASSIFICATION, {"text": "text", "label": "label"}),
-    "amazon_google_matching": ("train.csv", "test.csv", PAIRS, {"label": "label"}),
+    "amazon_google_matching": ("train.csv", "test.csv", CLASSIFICATION, {"second": "right_title", "label": "label"}),
     "banking77": ("train.csv", "test.csv", CLASSIFICATION, {"text": "text", "label": "label"}),
     "bcontrast_chat_ende": ("train.jsonl", "test.jsonl", TRANSLATION, {"text": "en", "target": "de"}),
     "clickbait_headlines": ("train.csv", "test.csv", CLASSIFICATION, {"text": "text", "label": "label"}),

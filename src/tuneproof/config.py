@@ -37,6 +37,7 @@ class Data(Section):
 
     task: str = decide("task; inferred from all rows of the file when not given")
     text: str = decide("column with the text")
+    second: str = decide("column with the second text, where the rows are pairs of texts")
     label: str = decide("column with the label")
     group: str = decide("column whose rows stay together on one side of the split")
     time: str = decide("column with the time of each row: the newest rows are the test, those before them validation")

@@ -25,6 +25,7 @@ from tuneproof.modalities import MODALITIES, Encoder, Example
 from tuneproof.records import Generation, Prediction, Row, Schema
 from tuneproof.run import Run
 from tuneproof.tasks import Answer, task
+from tuneproof.tasks.rows import blank
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 BATCH_TOKENS = 4096  # padded tokens of a batch in prediction: more gains nothing on two cores
@@ -127,6 +128,14 @@ class Predictor:
 
     def _canonical(self, row: str | Row, number: int) -> dict[str, Any]:
         parts: Mapping[str, Any] = self.answer.question(row) if isinstance(row, str) else row
+        for part in ("text", "second"):
+            if part in self.schema.fields and blank(parts.get(part)):
+                raise DataError(
+                    f'Row {number} has no "{part}".',
+                    'Both texts of a pair are asked for: {"text": "...", "second": "..."}'
+                    if "second" in self.schema.fields
+                    else 'Give a text, or {"text": "..."}.',
+                )
         length = self.answer.length(parts, self.encoder)
         if length > self.encoder.max_length:
             raise DataError(

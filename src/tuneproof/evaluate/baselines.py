@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from tuneproof.evaluate import tfidf
-from tuneproof.modalities import Example
+from tuneproof.evaluate import tfidf, tfidf_pairs
+from tuneproof.evaluate.tfidf_pairs import Pair
+from tuneproof.modalities import Example, TextEncoder
 from tuneproof.predict import Predictor, Vectors, embed, predict_examples
 from tuneproof.records import Prediction
 
@@ -33,6 +34,8 @@ class Rows:
     test_texts: Sequence[str]
     labels: tuple[str, ...]
     seed: int
+    train_pairs: Sequence[Pair] = ()  # the texts, apart, where the rows are pairs of them
+    test_pairs: Sequence[Pair] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,11 @@ def majority(rows: Rows) -> list[Prediction]:
 
 def tfidf_linear(rows: Rows) -> list[Prediction]:
     """A linear support vector machine on words and pairs of words, weighted by TF-IDF: no pretrained model at all."""
-    said = tfidf.fit(rows.train_texts, [example.label or 0 for example in rows.train], rows.seed).predict(
-        rows.test_texts
-    )
+    labels = [example.label or 0 for example in rows.train]
+    if rows.train_pairs:
+        said = tfidf_pairs.fit(rows.train_pairs, labels, rows.seed).predict(list(rows.test_pairs))
+    else:
+        said = tfidf.fit(rows.train_texts, labels, rows.seed).predict(rows.test_texts)
     return [
         Prediction(
             rows.labels[value], rows.labels[example.label or 0], scores={"correct": float(value == example.label)}
@@ -76,17 +81,31 @@ def frozen_linear(rows: Rows) -> list[Prediction]:
 
     chosen = np.random.default_rng(rows.seed).permutation(len(rows.train))[:LINEAR_ROWS]
     train = [rows.train[index] for index in chosen]
+    pairs = [rows.train_pairs[index] for index in chosen] if rows.train_pairs else ()
     head = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300, tol=1e-3))
-    head.fit(_vectors(rows, train), [example.label for example in train])
+    head.fit(_vectors(rows, train, pairs), [example.label for example in train])
     logs = np.full((len(rows.test), len(rows.labels)), np.log(1e-9))
-    logs[:, head.classes_] = head.predict_log_proba(_vectors(rows, rows.test))
+    logs[:, head.classes_] = head.predict_log_proba(_vectors(rows, rows.test, rows.test_pairs))
     return [
         _prediction(rows.labels, int(line.argmax()), example.label, line)
         for line, example in zip(logs, rows.test, strict=True)
     ]
 
 
-def _vectors(rows: Rows, examples: Sequence[Example]) -> Vectors:
+def _vectors(rows: Rows, examples: Sequence[Example], pairs: Sequence[Pair]) -> Vectors:
+    """Of pairs what the vectors of the two texts have in common and what not: |u - v| and u * v."""
+    if not pairs:
+        return _embedded(rows, examples)
+    encoder = rows.base.encoder
+    assert isinstance(encoder, TextEncoder), "pairs are of plain texts"
+    texts = list(dict.fromkeys(text for pair in pairs for text in pair))
+    vectors = _embedded(rows, [encoder.cut(encoder.encode(text)) for text in texts])
+    at = {text: index for index, text in enumerate(texts)}
+    u, v = (vectors[[at[pair[side]] for pair in pairs]] for side in (0, 1))
+    return np.hstack([np.abs(u - v), u * v])
+
+
+def _embedded(rows: Rows, examples: Sequence[Example]) -> Vectors:
     return embed(rows.base.model, rows.base.encoder, examples, rows.base.config.evaluate.precision)
 
 

@@ -37,6 +37,7 @@ from tuneproof.run import Run, write_atomically
 from tuneproof.stats.interval import Interval
 from tuneproof.stats.paired import Difference
 from tuneproof.tasks import Answer
+from tuneproof.tasks.tables import pairs
 
 Say = Callable[[str], None]
 
@@ -103,7 +104,7 @@ def evaluate(run: Run, subject: Subject, say: Say) -> dict[str, Any]:
     replies = _replies(tuned, table)
     base = Predictor.open(run, base=True)
     texts = [tuned.answer.texts(row)[0] for row in table.rows()]
-    systems = _systems(predictions, tuned, _rows(base, subject, test, texts), table, say)
+    systems = _systems(predictions, tuned, _rows(base, subject, table, test, texts), table, say)
     answers = _side_by_side(table, tuned.answer, replies, _replies(base, table))
     parts = slice_names(table, predictions, texts, bool(subject.schema.labels))
     folder = run.evaluation(subject.id)
@@ -145,7 +146,7 @@ def scored_rows(test: Table, limit: int | None) -> list[int]:
     return sorted(ranked[:limit])
 
 
-def _rows(base: Predictor, subject: Subject, test: Sequence[Example], texts: Sequence[str]) -> Rows:
+def _rows(base: Predictor, subject: Subject, table: Table, test: Sequence[Example], texts: Sequence[str]) -> Rows:
     return Rows(
         base=base,
         train=subject.examples["train"],
@@ -154,6 +155,8 @@ def _rows(base: Predictor, subject: Subject, test: Sequence[Example], texts: Seq
         test_texts=texts,
         labels=subject.schema.labels,
         seed=subject.config.train.seed,
+        train_pairs=pairs(subject.train),
+        test_pairs=pairs(table),
     )
 
 
@@ -168,7 +171,7 @@ def _systems(predictions: Sequence[Prediction], tuned: Predictor, rows: Rows, ta
         said = row.predict(rows)
         gap = how.difference(Pairs(items(said), items(predictions), group, rows.labels), seed)
         system = _system(row.title, row.what, "baseline", said, tuned.answer, group, rows.labels)
-        found.append(dataclasses.replace(system, difference=gap, save=row.save))
+        found.append(dataclasses.replace(system, difference=gap, save="" if rows.test_pairs else row.save))
     return found
 
 

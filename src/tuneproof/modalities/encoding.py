@@ -37,6 +37,7 @@ class Example:
     target: Sequence[int] | None = None  # tokens that an encoder-decoder is to write
     parts: Sequence[Example] = ()  # in place of ``ids``
     about: Any = None  # what the task needs to read an answer from the model's figures; no model sees it
+    halves: tuple[tuple[int, int], tuple[int, int]] | None = None  # of a pair in one sequence: where each text stands
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts) if self.parts else len(self.ids)
@@ -162,6 +163,21 @@ def shortened(example: Example, keep: int, end: Sequence[int] = ()) -> Example:
     types = None if example.types is None else list(example.types[: len(ids)])
     tags = None if example.tags is None else [*example.tags[: keep - len(end)], *[IGNORED] * len(end)]
     return replace(example, ids=ids, loss=loss, types=types, tags=tags)
+
+
+def shortened_pair(example: Example, keep: int) -> Example:
+    """The longer half loses its end until both have one length, then both do, as tokenizers' "longest_first" has it."""
+    assert example.halves is not None
+    (a, a_end), (b, b_end) = example.halves
+    left = keep - (len(example.ids) - (a_end - a) - (b_end - b))  # room for both
+    half = (left + 1) // 2 if a_end - a > b_end - b else left // 2  # an odd token is the longer half's
+    first = min(a_end - a, max(left - (b_end - b), half))
+    second = left - first
+    where = [*range(a + first), *range(a_end, b + second), *range(b_end, len(example.ids))]
+    types = None if example.types is None else [example.types[at] for at in where]
+    gone = a_end - a - first
+    halves = ((a, a + first), (b - gone, b - gone + second))
+    return replace(example, ids=[example.ids[at] for at in where], types=types, halves=halves)
 
 
 def load_tokenizer(folder: Path) -> Any:

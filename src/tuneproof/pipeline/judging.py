@@ -74,6 +74,8 @@ def keep_baseline(path: str | Path, to: Path) -> Path:
     if "tfidf-linear" not in this.answer.baselines:
         raise ConfigError(f"{run.path} is for {this.name}, which has no TF-IDF baseline.", "It is one of classifiers.")
     train = run.splits.train
+    if "second" in train.columns:
+        raise ConfigError(f"{run.path} is about pairs of texts; the baseline of single texts alone can be kept.")
     number = {label: index for index, label in enumerate(schema.labels)}
     texts = [this.answer.texts(row)[0] for row in train.rows()]
     fitted = tfidf.fit(texts, [number[label] for label in train.columns["label"]], config.train.seed)

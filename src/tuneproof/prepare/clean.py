@@ -24,7 +24,7 @@ from tuneproof.errors import DataError
 from tuneproof.prepare.schema import Recogniser
 from tuneproof.prepare.times import instants
 from tuneproof.records import Drop, Schema, Table
-from tuneproof.tasks import columns, kept, rows
+from tuneproof.tasks import columns, kept, rows, tables
 
 SHOWN = 20  # lines that a Drop names
 DUPLICATE = "exact duplicate"
@@ -137,7 +137,7 @@ def notes(table: Table) -> list[str]:
 
 def _conflicts(table: Table) -> list[int]:
     """For each text that has several labels, the line where it stands first."""
-    text = _normal_column(table.columns["text"])
+    text = _normal_column(tables.questions(table))
     line = pl.Series(table.lines, dtype=pl.Int64)
     frame = pl.DataFrame({"text": text, "label": table.columns["label"], "line": line}).filter(columns.repeated(text))
     several = frame.group_by("text").agg(pl.col("label").n_unique(), pl.col("line").first())

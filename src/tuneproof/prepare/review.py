@@ -27,7 +27,8 @@ from tuneproof.prepare.check.subject import shown
 from tuneproof.prepare.read import read
 from tuneproof.records import Drop, Finding, Schema, Splits, Table
 from tuneproof.run import write_atomically
-from tuneproof.tasks.rows import counted, quoted, written
+from tuneproof.tasks import tables
+from tuneproof.tasks.rows import counted, question, quoted, written
 
 # What is filled in stands first. The id stands last because it is never empty: Excel leaves out the separators of cells
 # that are empty at the end of a line, and the lines would differ in length.
@@ -178,7 +179,7 @@ def _line(table: Table, index: int, findings: Sequence[Finding]) -> dict[str, An
 def _text(row: Mapping[str, Any]) -> str:
     """What a person reads of a canonical row: the text, or who says what."""
     if "messages" not in row:
-        return shown(str(row["text"]), TEXT_MOST)
+        return shown(question(row), TEXT_MOST)
     return shown("\n".join(f"{one['role']}: {one['content']}" for one in row["messages"]), TEXT_MOST)
 
 
@@ -313,8 +314,9 @@ def _twice(table: Table, labels: Mapping[int, str], gone: set[int]) -> set[int]:
     """Relabelled rows that now say what another row of the table says."""
     if not labels:
         return set()
-    texts = {cleaning.normal(table.columns["text"][index]) for index in labels}
-    pairs = zip(table.columns["text"], table.columns["label"], strict=True)
+    asked = tables.questions(table)
+    texts = {cleaning.normal(asked[index]) for index in labels}
+    pairs = zip(asked, table.columns["label"], strict=True)
     keys = {
         index: (text, label)
         for index, (text, label) in enumerate((cleaning.normal(text), label) for text, label in pairs)

@@ -26,7 +26,9 @@ from tuneproof.tasks.tables import Canonical
 VALUES = 1000  # distinct values kept per column
 NEAR = 0.05  # two tasks within this are equally sure
 SURE = 0.75  # below this, a doubt of another task counts more than the guess
-KNOWN_LAYOUTS = "a text with a label; messages; prompt and response; instruction, input and output; question and answer"
+KNOWN_LAYOUTS = (
+    "a text, or two, with a label; messages; prompt and response; instruction, input and output; question and answer"
+)
 
 
 class Recogniser(Protocol):
@@ -92,7 +94,7 @@ def _forced(found: Sequence[Column], answers: Mapping[str, Recogniser], asked: D
 
 def _fits_otherwise(found: Sequence[Column], answer: Recogniser, asked: Data) -> bool:
     """Whether the task would recognise itself without the columns that were asked for."""
-    return answer.recognise(found, asked.model_copy(update={"text": None, "label": None})) is not None
+    return answer.recognise(found, asked.model_copy(update={"text": None, "second": None, "label": None})) is not None
 
 
 def _surest(found: Sequence[Column], answers: Mapping[str, Recogniser], asked: Data) -> tuple[str, Guess]:

@@ -1,4 +1,4 @@
-"""One label per row. The model is transformers' own ``...ForSequenceClassification``.
+"""One label per row, a text or a pair of texts. The model is transformers' own ``...ForSequenceClassification``.
 
     Classification().score([Prediction("card_arrival", truth="card_arrival", ...), ...]).main     # accuracy
 
@@ -20,7 +20,7 @@ from tuneproof.config import Data
 from tuneproof.errors import DataError
 from tuneproof.modalities import Batch, Encoder, Example, Piece, TextEncoder
 from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema, Scores, Table
-from tuneproof.tasks import layouts, metrics
+from tuneproof.tasks import layouts, metrics, pairs
 from tuneproof.tasks.pretrained import load_pretrained
 from tuneproof.tasks.tables import Canonical, canonical_texts
 
@@ -34,7 +34,7 @@ class Classification:
     unit: ClassVar[str] = "row"
     kinds: ClassVar[tuple[str, ...]] = ("encoder",)
     options: ClassVar[frozenset[str]] = frozenset(
-        {"data.text", "data.label", "evaluate.protected", "evaluate.favourable", "evaluate.prompted"}
+        {"data.text", "data.second", "data.label", "evaluate.protected", "evaluate.favourable", "evaluate.prompted"}
     )
     shows: ClassVar[frozenset[str]] = frozenset({"label", "confidence", "probabilities"})
     baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf-linear", "frozen-linear")
@@ -54,7 +54,7 @@ class Classification:
         return ""
 
     def recognise(self, columns: Sequence[Column], asked: Data) -> Guess | None:
-        return layouts.text_and_label(columns, asked)
+        return pairs.pair_and_label(columns, asked) or layouts.text_and_label(columns, asked)
 
     def canonical(self, row: Row, schema: Schema) -> dict[str, Any]:
         return layouts.canonical_text(row, schema)
@@ -73,7 +73,7 @@ class Classification:
 
     def example(self, row: Row, encoder: Encoder) -> Example:
         assert isinstance(encoder, TextEncoder)
-        return encoder.encode(row["text"], label=row.get("class"))
+        return encoder.encode(row["text"], row.get("second"), label=row.get("class"))
 
     def labelled(self, rows: Sequence[Row], schema: Schema) -> list[dict[str, Any]]:
         """Rows with the number of their label as "class"; DataError for a label that training did not have."""
@@ -134,27 +134,23 @@ class Classification:
         return []
 
     def texts(self, row: Row) -> tuple[str, str]:
-        return str(row["text"]), str(row["label"])
+        return layouts.question(row), str(row["label"])
 
     def without_truth(self, row: Row) -> dict[str, Any]:
-        return {"text": row["text"]}
+        return {part: row[part] for part in ("text", "second") if part in row}
 
     def ask(self, row: Row, schema: Schema) -> dict[str, Any]:
-        text = row.get(schema.fields["text"])
-        if text is None or not str(text).strip():
-            raise layouts.Unusable("empty text")
-        return {"text": str(text).strip()}
+        return {part: text.strip() for part, text in layouts.asked_texts(row, schema).items()}
 
     def question(self, text: str) -> dict[str, Any]:
         return {"text": text}
 
     def length(self, row: Row, encoder: Encoder) -> int:
-        return len(self.example({"text": row["text"]}, encoder))
+        return len(self.example(self.without_truth(row), encoder))
 
     def respond(self, model: Module, encoder: Encoder, rows: Sequence[Row], how: Generation) -> list[Prediction]:
         """Labels with probabilities for rows nobody has labelled."""
-        assert isinstance(encoder, TextEncoder)
-        return self.predict(model, encoder.collate([encoder.encode(row["text"]) for row in rows]))
+        return self.predict(model, encoder.collate([self.example(self.without_truth(row), encoder) for row in rows]))
 
     def finish(self, folder: Path, encoder: Encoder, how: Generation) -> None:
         pass

@@ -20,6 +20,7 @@ from tuneproof.tasks.chat_layouts import PARTS, chat, one_layout, other, plain
 from tuneproof.tasks.messages import canonical_messages, prompt_messages
 from tuneproof.tasks.rows import (
     Unusable,
+    asked_texts,
     canonical_text,
     check_labels,
     label_set,
@@ -32,6 +33,7 @@ from tuneproof.tasks.rows import (
 
 __all__ = [
     "Unusable",
+    "asked_texts",
     "canonical_messages",
     "canonical_text",
     "chat",

@@ -15,7 +15,6 @@ from typing import Any
 
 from tuneproof.config import Data
 from tuneproof.records import Column, Guess, Row, Schema, Table
-from tuneproof.tasks.layouts import LABEL_NAMES, is_free_text
 from tuneproof.tasks.rows import Unusable, blank, check_labels, written
 from tuneproof.tasks.tables import Canonical, canonical_rows
 
@@ -26,8 +25,6 @@ LANGUAGES = frozenset((
     "no", "pl", "pt", "ro", "ru", "sk", "sl", "sv", "tr", "uk", "zh",
 ))  # ISO 639-1
 # fmt: on
-SIDES = (("left_", "right_"), ("a_", "b_"), ("first_", "second_"))  # prefixes of the two halves of a pair
-PAIRS = (("sentence1", "sentence2"), ("text1", "text2"), ("question1", "question2"), ("premise", "hypothesis"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,45 +113,8 @@ def _parallel(row: Row, schema: Schema) -> dict[str, Any]:
     return {"text": written(text), "target": written(target)}
 
 
-def _pair(columns: Sequence[Column]) -> Guess | None:
-    label = next((column for column in columns if column.name.lower() in LABEL_NAMES[0]), None)
-    if label is None:
-        return None
-    names = {column.name for column in columns}
-    halves = [pair for pair in PAIRS if names.issuperset(pair)]
-    for left, right in SIDES:
-        parts = [column.name.removeprefix(left) for column in columns if column.name.startswith(left)]
-        halves += [(left + part, right + part) for part in parts[:1] if right + part in names]
-    texts = [column for column in columns if is_free_text(column)]
-    if not halves or not texts:
-        return None
-    left, right = halves[0]
-    reason = f'columns like "{left}" and "{right}" are the two halves of a pair, column "{label.name}" the label'
-    return Guess("pair+label", {"left": left, "right": right, "label": label.name}, SURE, reason)
-
-
-def _compared(row: Row, schema: Schema) -> dict[str, Any]:
-    label = row.get(schema.fields["label"])
-    if blank(label):
-        raise Unusable("no label")
-    halves = []
-    for part in ("left", "right"):
-        start = _prefix(schema.fields[part])
-        values = [value for name, value in row.items() if name.startswith(start) and not blank(value)]
-        if not values:
-            raise Unusable("empty text")
-        halves.append("; ".join(map(written, values)))
-    return {"text": "\n".join(halves), "label": written(label).strip()}
-
-
-def _prefix(name: str) -> str:
-    """What the columns of one half begin with; a half of one column is that column."""
-    return next((start for pair in SIDES for start in pair if name.startswith(start)), name)
-
-
 READABLE: dict[str, Readable] = {
     "token-classification": Readable(_tokens, _tagged),
     "question-answering": Readable(_answers, _asked),
     "translation": Readable(_languages, _parallel),
-    "text-pair-classification": Readable(_pair, _compared),
 }

@@ -37,6 +37,7 @@ REASONS = {
     "empty answer": "missing_content",
     "no assistant turn": "example_missing_assistant_message",
     "empty text": "empty_text",
+    "empty second text": "empty_text",
     "no label": "empty_label",
     "bad turn order": "bad_turn_order",
     "two system prompts": "bad_turn_order",
@@ -68,16 +69,32 @@ class Unusable(Exception):
 
 def canonical_text(row: Row, schema: Schema) -> dict[str, Any]:
     """Text as it stands, label without white space around it; whole numbers as labels are written 1, not 1.0."""
-    text, label = row.get(schema.fields["text"]), row.get(schema.fields["label"])
+    label = row.get(schema.fields["label"])
     if blank(label):
         raise Unusable("no label")
-    if blank(text):
-        raise Unusable("empty text")
-    if isinstance(text, list | dict):
-        raise Unusable("text is a list or an object")
+    texts = asked_texts(row, schema)
     if isinstance(label, list | dict):
         raise Unusable("label is a list or an object")
-    return {"text": written(text), "label": _label(label, schema.labels)}
+    return {**texts, "label": _label(label, schema.labels)}
+
+
+def asked_texts(row: Row, schema: Schema) -> dict[str, str]:
+    """The text of a row as "text", and the second one of a pair as "second"."""
+    found = {"text": _half(row, schema, "text", "empty text")}
+    if "second" in schema.fields:
+        found["second"] = _half(row, schema, "second", "empty second text")
+    return found
+
+
+def _half(row: Row, schema: Schema, name: str, empty: str) -> str:
+    """One text of a pair, or the only one: what its columns say ("text", "text 2", ...), those that are empty aside."""
+    columns = [column for part, column in schema.fields.items() if part == name or part.startswith(f"{name} ")]
+    values = [row[column] for column in columns if not blank(row.get(column))]
+    if not values:
+        raise Unusable(empty)
+    if any(isinstance(value, list | dict) for value in values):
+        raise Unusable("text is a list or an object")
+    return "; ".join(map(written, values))
 
 
 def label_set(values: Iterable[Any]) -> tuple[str, ...]:
@@ -129,11 +146,11 @@ def _label(value: Any, labels: tuple[str, ...]) -> str:
 def question(row: Row) -> str:
     """What the model is asked: rows with the same question stand on the same side of a split.
 
-    The text; for a conversation everything before the last answer that is taught (all of it when nobody asked
-    anything), so that no test answer is to a prompt that was trained on.
+    The text, or both of a pair; for a conversation everything before the last answer that is taught (all of it when
+    nobody asked anything), so that no test answer is to a prompt that was trained on.
     """
     if "messages" not in row:
-        return str(row["text"])
+        return f"{row['text']}\n{row['second']}" if "second" in row else str(row["text"])
     messages = row["messages"]
     last = last_answer(messages)
     asked = messages[:last] if any(message["role"] == "user" for message in messages[:last]) else messages

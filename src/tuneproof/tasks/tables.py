@@ -47,6 +47,8 @@ def canonical_rows(table: Table, schema: Schema, canonical: Callable[[Row, Schem
 
 def canonical_texts(table: Table, schema: Schema) -> Canonical:
     """``rows.canonical_text`` of every row, whole columns at once where they hold plain values and texts are text."""
+    if "second" in schema.fields:
+        return canonical_rows(table, schema, rows.canonical_text)
     text = columns.strings(table.columns.get(schema.fields["text"], ()))
     label = _labels(table.columns.get(schema.fields["label"], ()), schema)
     if text is None or label is None or not len(text) == len(label) == len(table):
@@ -63,9 +65,16 @@ def canonical_texts(table: Table, schema: Schema) -> Canonical:
 
 def questions(table: Table) -> Sequence[str]:
     """``rows.question`` of every canonical row: what the model is asked."""
-    if "messages" not in table.columns:
+    if not {"messages", "second"} & table.columns.keys():
         return table.columns["text"]
     return [rows.question(row) for row in table.rows()]
+
+
+def pairs(table: Table) -> Sequence[tuple[str, str]]:
+    """The two texts of every canonical row; () where rows have one."""
+    if "second" not in table.columns:
+        return ()
+    return list(zip(table.columns["text"], table.columns["second"], strict=True))
 
 
 def _labels(values: columns.Values, schema: Schema) -> pl.Series | None:
