@@ -106,6 +106,17 @@ def chat_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
     return rows
 
 
+def scored_rows(count: int, seed: int = 0) -> list[dict[str, str]]:
+    """The reviews with a number in place of the label: a step up for a good word, and a little for every word."""
+    return [
+        {
+            "text": row["text"],
+            "score": f"{3 + (row['label'] == 'positive') - 0.05 * len(row['text'].split()):.2f}",
+        }
+        for row in review_rows(count, seed)
+    ]
+
+
 def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
     with path.open("w", encoding="utf-8", newline="") as out:
         writer = csv.DictWriter(out, list(rows[0]))
@@ -123,6 +134,12 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
 def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """80 labelled sentences."""
     return write_csv(tmp_path_factory.mktemp("data") / "reviews.csv", review_rows(80))
+
+
+@pytest.fixture(scope="session")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """80 sentences with a number."""
+    return write_csv(tmp_path_factory.mktemp("data") / "scored.csv", scored_rows(80))
 
 
 @pytest.fixture(scope="session")
@@ -229,13 +246,13 @@ def build_llama(folder: Path, *, template: str | None = CHATML) -> Path:
 @pytest.fixture(scope="session")
 def bases(tiny_bert: Path, tiny_llama: Path) -> Mapping[str, Path]:
     """For each task a pretrained model that can do it."""
-    return {"text-classification": tiny_bert, "instruction": tiny_llama}
+    return {"text-classification": tiny_bert, "text-regression": tiny_bert, "instruction": tiny_llama}
 
 
 @pytest.fixture(scope="session")
-def files(reviews: Path, dialogues: Path) -> Mapping[str, Path]:
+def files(reviews: Path, scored: Path, dialogues: Path) -> Mapping[str, Path]:
     """For each task a file."""
-    return {"text-classification": reviews, "instruction": dialogues}
+    return {"text-classification": reviews, "text-regression": scored, "instruction": dialogues}
 
 
 # -- from a file and a model to what training needs
@@ -253,7 +270,7 @@ def make_work(one_thread: None, bases: Mapping[str, Path], files: Mapping[str, P
     def make(task: str, method: str, options: Mapping[str, Any] | None = None, *, rows: int | None = None) -> Work:
         config = settings(task, method, {"model.name": str(bases[task]), **(options or {})})
         this = TASKS[task]
-        encoder = MODALITIES[this.modality](bases[task], 64 if task == "text-classification" else 256)
+        encoder = MODALITIES[this.modality](bases[task], 256 if task == "instruction" else 64)
         prepared = prepare(files[task], config.data, {name: row.answer for name, row in TASKS.items()})
         encoded = encode(prepared.splits, prepared.schema, this.answer, encoder, "refuse")
         train, held_out = encoded.examples["train"][:rows], encoded.examples["validation"]
@@ -266,7 +283,7 @@ def settings(task: str, method: str, options: Mapping[str, Any]) -> Config:
     """A decided configuration: nothing that training reads is None."""
     decided: dict[str, Any] = {
         **QUICK,
-        "model.max_length": 64 if task == "text-classification" else 256,
+        "model.max_length": 256 if task == "instruction" else 64,
         "method.name": method,
         "train.lr": 1e-3 if method == "full" else 3e-3,
         "train.head_lr_factor": 1.0,

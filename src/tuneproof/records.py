@@ -90,6 +90,12 @@ class Schema:
     group: str | None  # column whose rows must stay on one side of a split
     reasons: tuple[str, ...]
     time: str | None = None  # column with the time of a row, where the split goes by it
+    scale: tuple[float, float] | None = None  # mean and deviation of the training rows' numbers, where one is predicted
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that a head gives: one per label, or the one to predict; 0 for tasks of another kind."""
+        return len(self.labels) or int(self.scale is not None)
 
 
 @dataclass(frozen=True, slots=True)

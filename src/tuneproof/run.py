@@ -148,7 +148,8 @@ class Run:
     @property
     def schema(self) -> Schema:
         raw = self.read_json("data/schema.json")
-        return Schema(**{**raw, "labels": tuple(raw["labels"]), "reasons": tuple(raw["reasons"])})
+        scale = tuple(raw["scale"]) if raw.get("scale") else None
+        return Schema(**{**raw, "labels": tuple(raw["labels"]), "reasons": tuple(raw["reasons"]), "scale": scale})
 
     @property
     def ledger(self) -> Ledger:

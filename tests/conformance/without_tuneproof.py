@@ -28,7 +28,10 @@ def opened(request):
 
 
 def figures(model, row):
-    logs = model(input_ids=torch.tensor([row["ids"]])).logits[0].float().log_softmax(-1)
+    logits = model(input_ids=torch.tensor([row["ids"]])).logits[0].float()
+    if row["scale"] is not None:  # as the card of the model says
+        return [float(logits[0]) * row["scale"][1] + row["scale"][0]]
+    logs = logits.log_softmax(-1)
     if row["loss"] is None:
         names = model.config.id2label
         shares = {names[i]: float(p) for i, p in enumerate(logs.exp())}

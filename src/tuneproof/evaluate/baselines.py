@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from tuneproof.evaluate import tfidf, tfidf_pairs
+from tuneproof.evaluate import ridge, tfidf, tfidf_pairs
 from tuneproof.evaluate.tfidf_pairs import Pair
-from tuneproof.modalities import Example, TextEncoder
-from tuneproof.predict import Predictor, Vectors, embed, predict_examples
+from tuneproof.evaluate.vectors import LINEAR_ROWS, vectors
+from tuneproof.modalities import Example
+from tuneproof.predict import Predictor, predict_examples
 from tuneproof.records import Prediction
-
-LINEAR_ROWS = 20_000  # training rows that the linear head sees at most: more changes little and costs minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,30 +82,13 @@ def frozen_linear(rows: Rows) -> list[Prediction]:
     train = [rows.train[index] for index in chosen]
     pairs = [rows.train_pairs[index] for index in chosen] if rows.train_pairs else ()
     head = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300, tol=1e-3))
-    head.fit(_vectors(rows, train, pairs), [example.label for example in train])
+    head.fit(vectors(rows.base, train, pairs), [example.label for example in train])
     logs = np.full((len(rows.test), len(rows.labels)), np.log(1e-9))
-    logs[:, head.classes_] = head.predict_log_proba(_vectors(rows, rows.test, rows.test_pairs))
+    logs[:, head.classes_] = head.predict_log_proba(vectors(rows.base, rows.test, rows.test_pairs))
     return [
         _prediction(rows.labels, int(line.argmax()), example.label, line)
         for line, example in zip(logs, rows.test, strict=True)
     ]
-
-
-def _vectors(rows: Rows, examples: Sequence[Example], pairs: Sequence[Pair]) -> Vectors:
-    """Of pairs what the vectors of the two texts have in common and what not: |u - v| and u * v."""
-    if not pairs:
-        return _embedded(rows, examples)
-    encoder = rows.base.encoder
-    assert isinstance(encoder, TextEncoder), "pairs are of plain texts"
-    texts = list(dict.fromkeys(text for pair in pairs for text in pair))
-    vectors = _embedded(rows, [encoder.cut(encoder.encode(text)) for text in texts])
-    at = {text: index for index, text in enumerate(texts)}
-    u, v = (vectors[[at[pair[side]] for pair in pairs]] for side in (0, 1))
-    return np.hstack([np.abs(u - v), u * v])
-
-
-def _embedded(rows: Rows, examples: Sequence[Example]) -> Vectors:
-    return embed(rows.base.model, rows.base.encoder, examples, rows.base.config.evaluate.precision)
 
 
 def untuned(rows: Rows) -> list[Prediction]:
@@ -138,6 +120,15 @@ BASELINES: dict[str, Baseline] = {
         "linear head on the untouched model",
         "logistic regression on the pretrained model's sentence vectors",
         frozen_linear,
+        untouched=True,
+    ),
+    "mean": Baseline("always the mean", "no model at all", ridge.mean),
+    "median": Baseline("always the median", "no model at all", ridge.median),
+    "tfidf-ridge": Baseline("TF-IDF words with ridge regression", "no pretrained model", ridge.tfidf_ridge),
+    "frozen-ridge": Baseline(
+        "ridge regression on the untouched model",
+        "ridge regression on the pretrained model's sentence vectors",
+        ridge.frozen_ridge,
         untouched=True,
     ),
     "untuned": Baseline("the untuned model", "the pretrained model as it came", untuned, untouched=True),

@@ -14,9 +14,9 @@ from tuneproof.run import Run
 from tuneproof.tasks import Answer, task
 
 
-def usage(run: Run, config: Config, answer: Answer, labels: int, base: str) -> str:
+def usage(run: Run, config: Config, answer: Answer, outputs: int, base: str) -> str:
     """Python that opens ``model/`` with transformers (and peft) alone."""
-    return _opening(run, config, answer, labels, base) + _confidence(run)
+    return _opening(run, config, answer, outputs, base) + _confidence(run) + _number(run)
 
 
 def _confidence(run: Run) -> str:
@@ -25,9 +25,17 @@ def _confidence(run: Run) -> str:
     return f"# probabilities as in the report: softmax(logits / {run.temperature:.6g})\n"
 
 
-def _opening(run: Run, config: Config, answer: Answer, labels: int, base: str) -> str:
+def _number(run: Run) -> str:
+    """How the plain model's output becomes the number, in the unit of the file."""
+    if run.schema.scale is None:
+        return ""
+    mean, scale = run.schema.scale
+    return f"# the number: model(**inputs).logits * {scale!r} + {mean!r}\n"
+
+
+def _opening(run: Run, config: Config, answer: Answer, outputs: int, base: str) -> str:
     folder = str(run.model)
-    size = f", num_labels={labels}" if labels else ""
+    size = f", num_labels={outputs}" if outputs else ""
     if not METHODS[config.method.name].wrapped:
         return (
             f"from transformers import AutoTokenizer, {answer.auto}\n\n"
@@ -53,7 +61,7 @@ def write_card(run: Run, report: dict[str, Any]) -> Path:
     systems = "\n".join(_row(system, report["scores"]["primary"]) for system in report["scores"]["systems"])
     dropped = sum(drop["rows"] for drop in report["ledger"]["dropped"])
     rows = ", ".join(f"{n:,} {name}" for name, n in report["ledger"]["used"].items())
-    code = usage(run, run.config, this.answer, len(run.schema.labels), plan["model"]["path"])
+    code = usage(run, run.config, this.answer, run.schema.outputs, plan["model"]["path"])
     settings = "\n".join(f"| {s['name']} | {s['value']} | {s['reason']} |" for s in report["plan"])
     text = f"""---
 library_name: {"peft" if METHODS[about["method"]].wrapped else "transformers"}

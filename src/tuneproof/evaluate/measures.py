@@ -173,5 +173,6 @@ MEASURES: dict[str, Measure] = {
     "entity_precision": _pooled(0, ENTITIES, "an entity precision"),
     "entity_recall": _pooled(1, ENTITIES, "an entity recall"),
     "token_f1": _mean("token_f1", ("token_f1",), higher=True, share=True, called="a token F1"),
+    "mae": _mean("absolute_error", ("absolute_error",), higher=False, share=False, called="a mean error"),
     "exact_match": _mean("exact_match", ("exact_match",), higher=True, share=True, called="an exact match"),
 }

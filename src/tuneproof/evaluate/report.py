@@ -44,6 +44,10 @@ HELP = {
     "brier": "squared error of the probabilities, 0 to 2; lower is better",
     "ece": "how far the stated confidence lies from the share that was right; lower is better",
     "loss_per_token": "how surprised the model is by each token of the reference answer, in nats; lower is better",
+    "mae": "how far the number is off on average, in the unit of the file",
+    "rmse": "the same with large errors weighing more: root of the mean squared error",
+    "r2": "share of the variation that is explained: 1 is perfect, 0 no better than always the mean",
+    "spearman": "how well the order of the rows is found: 1 is perfect, 0 is chance",
     "perplexity": "exp of the loss: among how many equally likely tokens it hesitates",
     "next_token_accuracy": "share of the reference answer's tokens that the model puts first",
     "entity_f1": "F1 over all entities; one counts when its type, its start and its end are right",
@@ -282,10 +286,16 @@ def _confusions(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     return [{"truth": truth, "predicted": value, "n": n} for (truth, value), n in pairs.most_common(50)]
 
 
+def _loss(prediction: Prediction) -> float:
+    """What a row is ordered by: nats per unit, or how far a number was off."""
+    scores = prediction.scores
+    return scores["nll"] / scores.get("tokens", 1.0) if "nll" in scores else scores["absolute_error"]
+
+
 def _rows(outcome: Outcome, answer: Answer, count: int = 10) -> dict[str, list[dict[str, Any]]]:
     """The rows with the smallest and the largest loss."""
     tuned, last = outcome.systems[0], outcome.systems[-1]
-    losses = [p.scores["nll"] / p.scores.get("tokens", 1.0) for p in tuned.predictions]
+    losses = [_loss(p) for p in tuned.predictions]
     order = sorted(range(len(losses)), key=lambda index: losses[index])
 
     def shown(index: int) -> dict[str, Any]:
@@ -334,12 +344,12 @@ def _cost(run: Run, outcome: Outcome, plan: Mapping[str, Any], config: Config) -
 def _use(run: Run, schema: Schema, plan: Mapping[str, Any], config: Config) -> list[dict[str, str]]:
     where = shlex.quote(str(run.path))
     lines = [{"title": "On the command line", "code": f"tuneproof predict {where} --input rows.csv"}]
-    if not schema.labels:
+    if "answer" in task(schema.task).answer.shows:
         lines = [{"title": "Talk to it", "code": f"tuneproof chat {where}"}, *lines]
     lines.append(
         {"title": "In Python", "code": f'import tuneproof as tp\nrun = tp.open("{run.path}")\nrun.predict(["..."])'}
     )
-    code = usage(run, config, task(schema.task).answer, len(schema.labels), plan["model"]["path"])
+    code = usage(run, config, task(schema.task).answer, schema.outputs, plan["model"]["path"])
     lines.append({"title": "Without tuneproof", "code": code})
     return lines
 

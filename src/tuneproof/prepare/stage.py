@@ -21,7 +21,7 @@ from tuneproof.prepare.review import apply, read_review
 from tuneproof.prepare.schema import Recogniser, infer
 from tuneproof.prepare.split import split
 from tuneproof.records import Drop, Ledger, Schema, Splits, Table
-from tuneproof.tasks import kept, rows
+from tuneproof.tasks import kept, quantities, rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,7 @@ def prepare(
         taught = set(splits.train.columns["label"])
         schema = dataclasses.replace(schema, labels=_label_set(schema.labels, taught))
         notes += _not_measured(splits)
+    schema = dataclasses.replace(schema, scale=quantities.scale(splits.train))
     books = ledger(inputs, splits, merged(drops), notes)
     return Prepared(splits, schema, books, manifest(paths, splits, schema, asked.salt))
 

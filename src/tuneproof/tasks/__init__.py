@@ -23,6 +23,7 @@ from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema
 from tuneproof.tasks.classification import Classification
 from tuneproof.tasks.instruction import Instruction
 from tuneproof.tasks.metrics import ClassScore
+from tuneproof.tasks.regression import Regression
 from tuneproof.tasks.tables import Canonical
 
 
@@ -155,6 +156,7 @@ TASKS: dict[str, Task] = {
     task.name: task
     for task in (
         Task("text-classification", "text", Classification()),
+        Task("text-regression", "text", Regression()),
         Task("instruction", "chat", Instruction()),
     )
 }

@@ -20,7 +20,7 @@ from tuneproof.config import Data
 from tuneproof.errors import DataError
 from tuneproof.modalities import Batch, Encoder, Example, Piece, TextEncoder
 from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema, Scores, Table
-from tuneproof.tasks import layouts, metrics, pairs
+from tuneproof.tasks import layouts, metrics, pairs, quantities
 from tuneproof.tasks.pretrained import load_pretrained
 from tuneproof.tasks.tables import Canonical, canonical_texts
 
@@ -54,7 +54,11 @@ class Classification:
         return ""
 
     def recognise(self, columns: Sequence[Column], asked: Data) -> Guess | None:
-        return pairs.pair_and_label(columns, asked) or layouts.text_and_label(columns, asked)
+        found = pairs.pair_and_label(columns, asked) or layouts.text_and_label(columns, asked)
+        if found is None or asked.task is not None:
+            return found
+        label = layouts.column_named(columns, found.fields["label"], "label")
+        return None if quantities.is_quantity(label, asked_for=asked.label is not None) else found
 
     def canonical(self, row: Row, schema: Schema) -> dict[str, Any]:
         return layouts.canonical_text(row, schema)

@@ -131,6 +131,13 @@ def text_and_label(columns: Sequence[Column], asked: Data) -> Guess | None:
     return Guess("text+label", {"text": text.name, "label": label.name}, sureness, reason)
 
 
+def best_text(columns: Sequence[Column]) -> Column | None:
+    """The column that is most a text; DataError where two have an equal claim."""
+    ranked = [(_text_rank(column), column) for column in columns]
+    found = _best_text([pair for pair in ranked if pair[0] >= 0])
+    return found[0] if found else None
+
+
 def facts(column: Column) -> str:
     """``free text, 54 characters on average, 10,003 of 10,003 rows``: what a person is told about a column."""
     present = column.rows - column.missing

@@ -29,21 +29,20 @@ LABELS = LABEL_NAMES[0] | {"is_duplicate", "is_match", "match", "same", "gold_la
 
 def pair_and_label(columns: Sequence[Column], asked: Data) -> Guess | None:
     """Two texts and a label; None for a file without them, or where one text alone was asked for."""
-    return _guess(columns, asked, "label", LABELS, "the label")
-
-
-def _guess(columns: Sequence[Column], asked: Data, part: str, names: frozenset[str], what: str) -> Guess | None:
     label = column_named(columns, asked.label, "label") if asked.label else None
     if label is None:
-        label = next((column for name in names for column in columns if plain(column.name) == name), None)
+        label = next((column for column in columns if plain(column.name) in LABELS), None)
     found = halves([column for column in columns if column is not label], asked)
     if label is None or found is None:
         return None
-    left, right = found
-    fields = {**_parts("text", left), **_parts("second", right), part: label.name}
     told = " and ".join(quoted([column.name for column in half]) for half in found)
-    reason = f'the columns {told} are the two texts of a pair, column "{label.name}" {what}'
-    return Guess(f"pair+{part}", fields, 1.0 if asked.second else SURE, reason)
+    reason = f'the columns {told} are the two texts of a pair, column "{label.name}" the label'
+    return Guess("pair+label", {**fields(*found), "label": label.name}, 1.0 if asked.second else SURE, reason)
+
+
+def fields(first: Sequence[Column], second: Sequence[Column]) -> dict[str, str]:
+    """The parts that the columns of both texts play: "text", "text 2", ..., "second", "second 2", ..."""
+    return {**_parts("text", first), **_parts("second", second)}
 
 
 def halves(columns: Sequence[Column], asked: Data) -> tuple[list[Column], list[Column]] | None:
