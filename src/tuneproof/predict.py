@@ -24,7 +24,7 @@ from tuneproof.methods import METHODS
 from tuneproof.modalities import MODALITIES, Encoder, Example
 from tuneproof.records import Generation, Prediction, Row, Schema
 from tuneproof.run import Run
-from tuneproof.tasks import Answer, task
+from tuneproof.tasks import Answer, task_of
 from tuneproof.tasks.rows import blank
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
@@ -101,11 +101,12 @@ class Predictor:
         plan = run.plan
         config = build(plan["config"])
         schema = run.schema
-        this = task(schema.task)
+        this = task_of(schema)
         folder = Path(plan["model"]["path"])
         model = open_model(this.answer, schema, config, folder, None if base else run.model)
         encoder = MODALITIES[this.modality](folder if base else run.model, config.model.max_length)
-        answer = this.answer if base else this.answer.at_temperature(run.temperature)
+        calibrated = this.answer.at_temperature(run.temperature).ruled(run.rule)
+        answer = this.answer if base else calibrated
         return cls(model.eval(), answer, encoder, schema, config)
 
     def __call__(self, rows: Sequence[str | Row]) -> list[Prediction]:

@@ -91,6 +91,8 @@ class Schema:
     reasons: tuple[str, ...]
     time: str | None = None  # column with the time of a row, where the split goes by it
     scale: tuple[float, float] | None = None  # mean and deviation of the training rows' numbers, where one is predicted
+    rare: str | None = None  # of two labels the rare one, whose F1 decides
+    outside: str | None = None  # the label that stands for none of the others
 
     @property
     def outputs(self) -> int:

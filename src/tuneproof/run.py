@@ -206,6 +206,11 @@ class Run:
         """What divides the logits of the saved model: 1.0 where nothing better was found."""
         return float((self.calibration or {}).get("temperature", 1.0))
 
+    @property
+    def rule(self) -> dict[str, Any]:
+        """How the saved model decides from probabilities; {}: the likeliest label."""
+        return dict((self.calibration or {}).get("rule") or {})
+
     def write_calibration(self, found: Mapping[str, Any]) -> None:
         self.write_json("model/calibration.json", found)
 

@@ -1,10 +1,11 @@
-"""One number that makes confidences true: a temperature, fitted on rows of its own and kept with the model.
+"""One number that makes confidences true, and how labels are decided from them, fitted on rows of its own.
 
     rows = calibration_rows(validation.columns["id"])       # half of the validation rows, by hash, which training skips
     predictor = calibrate(run, Predictor.open(run), examples, say)
 
-``model/calibration.json`` holds it; ``Predictor`` divides the logits by it. Plain transformers open the model without
-it: then confidences are the uncalibrated ones and labels are the same. It never looks at a test row.
+``model/calibration.json`` holds both; ``Predictor`` divides the logits by the temperature and decides by the rule, if
+there is one (``tasks.rules``). Plain transformers open the model without them: then confidences are the uncalibrated
+ones and labels the likeliest. It never looks at a test row.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def calibrate(run: Run, predictor: Predictor, examples: Sequence[Example], say: 
     """
     if run.calibration is None and predictor.schema.labels:
         run.write_calibration(_fitted(predictor, examples, say))
-    return dataclasses.replace(predictor, answer=predictor.answer.at_temperature(run.temperature))
+    return dataclasses.replace(predictor, answer=predictor.answer.at_temperature(run.temperature).ruled(run.rule))
 
 
 def _fitted(predictor: Predictor, examples: Sequence[Example], say: Callable[[str], None]) -> dict[str, Any]:
@@ -60,8 +61,11 @@ def _fitted(predictor: Predictor, examples: Sequence[Example], say: Callable[[st
         why = f"fewer than {FEWEST} validation rows, so none could be spared for it"
         return {"temperature": 1.0, "accepted": False, "nll_before": None, "nll_after": None, "n": 0, "reason": why}
     say(f"Fitting the temperature on {len(examples):,} validation rows of its own.")
-    found = fit_temperature(logits(predictor, examples), np.array([example.label for example in examples]))
+    found_logits = logits(predictor, examples)
+    found = fit_temperature(found_logits, np.array([example.label for example in examples]))
+    rule = predictor.answer.rule(found_logits / found.value, examples, predictor.schema)
     return {
+        "rule": dict(rule),
         "temperature": found.value,
         "accepted": found.accepted,
         "nll_before": found.nll_before,

@@ -12,6 +12,7 @@ from tuneproof.config import Config
 from tuneproof.methods import METHODS
 from tuneproof.run import Run
 from tuneproof.tasks import Answer, task
+from tuneproof.tasks.rules import told
 
 
 def usage(run: Run, config: Config, answer: Answer, outputs: int, base: str) -> str:
@@ -20,9 +21,11 @@ def usage(run: Run, config: Config, answer: Answer, outputs: int, base: str) -> 
 
 
 def _confidence(run: Run) -> str:
+    found = told(run.rule)
+    rule = f"# labels as in the report: {found}\n" if found else ""
     if run.temperature == 1:
-        return ""
-    return f"# probabilities as in the report: softmax(logits / {run.temperature:.6g})\n"
+        return rule
+    return f"# probabilities as in the report: softmax(logits / {run.temperature:.6g})\n{rule}"
 
 
 def _number(run: Run) -> str:

@@ -18,7 +18,7 @@ from tuneproof.errors import ConfigError, DataError, RunError, nearest
 from tuneproof.evaluate.baselines import BASELINES
 from tuneproof.evaluate.measures import Item
 from tuneproof.run import Run
-from tuneproof.tasks import Answer, task
+from tuneproof.tasks import Answer, task_of
 
 BASE = "base"  # the baseline that is the untouched pretrained model, whatever it is called for the task
 
@@ -108,7 +108,7 @@ def _opened(run: Run, evaluation: str) -> Contender:
         run=run,
         system="",
         task=schema.task,
-        answer=task(schema.task).answer,
+        answer=task_of(schema).answer,
         labels=schema.labels,
         template=about["template"],
         file=file,

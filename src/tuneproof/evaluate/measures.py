@@ -157,6 +157,7 @@ def _pooled(which: int, names: tuple[str, str, str], called: str) -> Measure:
     return Measure(names, True, True, "", value, gap, interval, apart, called=called)
 
 
+RARE = ("rare_right", "rare_found", "rare_true")
 ENTITIES = ("entities_right", "entities_found", "entities_true")  # scores of a row
 
 
@@ -169,6 +170,9 @@ MEASURES: dict[str, Measure] = {
     "brier": _mean("brier", ("brier",), higher=False, share=False),
     "loss_per_token": _mean("nll", ("nll", "tokens"), higher=False, share=False, unit="nats"),
     "next_token_accuracy": _mean("hits", ("hits", "tokens"), higher=True, share=True),
+    "rare_f1": _pooled(2, RARE, "an F1 of the rare label"),
+    "rare_precision": _pooled(0, RARE, "a precision of the rare label"),
+    "rare_recall": _pooled(1, RARE, "a recall of the rare label"),
     "entity_f1": _pooled(2, ENTITIES, "an entity F1"),
     "entity_precision": _pooled(0, ENTITIES, "an entity precision"),
     "entity_recall": _pooled(1, ENTITIES, "an entity recall"),

@@ -28,7 +28,7 @@ from tuneproof.run import Run
 from tuneproof.stats.paired import Difference
 from tuneproof.stats.power import power_line, power_line_mean
 from tuneproof.stats.verdicts import FEWEST, verdict
-from tuneproof.tasks import Answer, kept, task
+from tuneproof.tasks import Answer, kept, rules, task_of
 
 if TYPE_CHECKING:
     from tuneproof.evaluate.score import Outcome, System
@@ -44,6 +44,11 @@ HELP = {
     "brier": "squared error of the probabilities, 0 to 2; lower is better",
     "ece": "how far the stated confidence lies from the share that was right; lower is better",
     "loss_per_token": "how surprised the model is by each token of the reference answer, in nats; lower is better",
+    "rare_f1": "F1 of the rare label alone: the mean of its precision and its recall",
+    "rare_precision": "of the rows that were given the rare label, the share that has it",
+    "rare_recall": "of the rows with the rare label, the share that was found",
+    "in_scope_accuracy": "share of the rows within the scope that were answered rightly",
+    "out_of_scope_recall": "share of the rows out of scope that were told to be so",
     "mae": "how far the number is off on average, in the unit of the file",
     "rmse": "the same with large errors weighing more: root of the mean squared error",
     "r2": "share of the variation that is explained: 1 is perfect, 0 no better than always the mean",
@@ -209,8 +214,16 @@ def _scores(outcome: Outcome, answer: Answer) -> dict[str, Any]:
         "systems": [_system(system) for system in outcome.systems],
         "metric_help": {name: HELP[name] for name in tuned.scores.values if name in HELP},
         "power": power,
-        "notes": list(tuned.scores.notes),
+        "notes": [*tuned.scores.notes, *_decided(outcome)],
     }
+
+
+def _decided(outcome: Outcome) -> list[str]:
+    """How labels are decided, where not the likeliest one is given."""
+    rule = (outcome.calibration or {}).get("rule") or {}
+    if not rule:
+        return []
+    return [f"Decided by a threshold: {rules.told(rule) or 'none'} ({rule['reason']})."]
 
 
 def _system(system: System) -> dict[str, Any]:
@@ -344,12 +357,12 @@ def _cost(run: Run, outcome: Outcome, plan: Mapping[str, Any], config: Config) -
 def _use(run: Run, schema: Schema, plan: Mapping[str, Any], config: Config) -> list[dict[str, str]]:
     where = shlex.quote(str(run.path))
     lines = [{"title": "On the command line", "code": f"tuneproof predict {where} --input rows.csv"}]
-    if "answer" in task(schema.task).answer.shows:
+    if "answer" in task_of(schema).answer.shows:
         lines = [{"title": "Talk to it", "code": f"tuneproof chat {where}"}, *lines]
     lines.append(
         {"title": "In Python", "code": f'import tuneproof as tp\nrun = tp.open("{run.path}")\nrun.predict(["..."])'}
     )
-    code = usage(run, config, task(schema.task).answer, schema.outputs, plan["model"]["path"])
+    code = usage(run, config, task_of(schema).answer, schema.outputs, plan["model"]["path"])
     lines.append({"title": "Without tuneproof", "code": code})
     return lines
 

@@ -168,7 +168,7 @@ def _systems(predictions: Sequence[Prediction], tuned: Predictor, rows: Rows, ta
     for name in tuned.answer.baselines:
         row = BASELINES[name]
         say(f"Baseline: {row.title}.")
-        said = row.predict(rows)
+        said = tuned.answer.marked(row.predict(rows))
         gap = how.difference(Pairs(items(said), items(predictions), group, rows.labels), seed)
         system = _system(row.title, row.what, "baseline", said, tuned.answer, group, rows.labels)
         found.append(dataclasses.replace(system, difference=gap, save="" if rows.test_pairs else row.save))

@@ -25,7 +25,7 @@ from tuneproof.prepare.export import write_rows
 from tuneproof.prepare.sample import sample
 from tuneproof.prepare.tokens import Encoded, encode
 from tuneproof.run import Run
-from tuneproof.tasks import Task, task
+from tuneproof.tasks import Task, task_of
 from tuneproof.tasks.readable import READABLE
 
 TOKEN_ROWS = 50_000  # rows, chosen by hash, whose tokens are counted: more take longer than all the other checks
@@ -72,7 +72,7 @@ def check(
         found, why_none, look = None, f"no model is tuned for {prepared.schema.task} yet", None
         answer: Examinable = READABLE[prepared.schema.task]
     else:
-        this = task(prepared.schema.task)
+        this = task_of(prepared.schema)
         found, why_none = _model(this, asked, given(inputs), view)
         look = embedder(this, prepared.schema, found, asked, view) if found is not None else None
         answer = this.answer

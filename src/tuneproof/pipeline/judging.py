@@ -33,7 +33,7 @@ from tuneproof.prepare.schema import infer
 from tuneproof.prepare.tokens import Encoded, encode
 from tuneproof.records import ModelFacts, Schema, Splits, Table
 from tuneproof.run import Run
-from tuneproof.tasks import Task, kept, rows, task
+from tuneproof.tasks import Task, kept, rows, task_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def score_again(path: str | Path, asked: Again, *, view: View) -> dict[str, Any]
 def keep_baseline(path: str | Path, to: Path) -> Path:
     """The TF-IDF baseline of a run, trained on its training rows, in a folder of its own that needs no tuneproof."""
     run = Run.open(path)
-    schema, config, this = run.schema, run.config, task(run.schema.task)
+    schema, config, this = run.schema, run.config, task_of(run.schema)
     if "tfidf-linear" not in this.answer.baselines:
         raise ConfigError(f"{run.path} is for {this.name}, which has no TF-IDF baseline.", "It is one of classifiers.")
     train = run.splits.train
@@ -104,7 +104,7 @@ def _config(run: Run, asked: Again) -> Config:
 def _other(run: Run, config: Config, asked: Again) -> tuple[Table, int]:
     """Canonical rows of another file, and how many of them were trained on."""
     assert asked.data is not None
-    raw, schema, this = read(asked.data, **_how(run.config.data), own=False), run.schema, task(run.schema.task)
+    raw, schema, this = read(asked.data, **_how(run.config.data), own=False), run.schema, task_of(run.schema)
     schema = _schema(raw, schema, this)
     table, _ = clean(raw, this.answer, schema, 0.0, duplicates=True)
     _known_labels(table, schema)
@@ -182,7 +182,7 @@ def _how(asked: Data) -> dict[str, Any]:
 def _subject(
     run: Run, config: Config, table: Table, leaked: int, data: Path | None, asks: ModelFacts | None
 ) -> Subject:
-    schema, this, train = run.schema, task(run.schema.task), run.splits.train
+    schema, this, train = run.schema, task_of(run.schema), run.splits.train
     encoder = MODALITIES[this.modality](run.model, config.model.max_length)
     examples: Mapping[str, Any] = _encoded(train, table, schema, this, encoder, config).examples
     return Subject(

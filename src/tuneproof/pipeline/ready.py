@@ -28,7 +28,7 @@ from tuneproof.prepare.tokens import Encoded, encode
 from tuneproof.prepare.view import training_view
 from tuneproof.records import Ledger, ModelFacts, Schema, Setting
 from tuneproof.run import Run
-from tuneproof.tasks import TASKS, Task, kept, task
+from tuneproof.tasks import TASKS, Task, kept, task, task_of
 
 KIND = "encoder"  # kind of model whose mean state says what a text is about
 
@@ -84,7 +84,7 @@ class Made:
 def make(inputs: Inputs, asked: Config, view: View) -> Made:
     """Reads, examines and encodes; nothing is written."""
     prepared = understood(inputs, asked, view)
-    this = task(prepared.schema.task)
+    this = task_of(prepared.schema)
     found = pretrained(this, asked, given(inputs), view)
     diagnosis = diagnose(prepared, this.answer, embedder(this, prepared.schema, found, asked, view), asked, view)
     prepared = diagnosis.prepared
@@ -182,7 +182,7 @@ def reopened(run: Run, asked: Config) -> Ready:
     """The same from the artifacts: rows that were dropped are gone from the tables already."""
     kept = run.read_json("data/tokens.json")
     found = ModelFacts(**kept["model"])
-    this = task(run.schema.task)
+    this = task_of(run.schema)
     source = sources.model(found.name)
     if source.revision != found.revision:
         raise RunError(

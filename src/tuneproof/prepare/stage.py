@@ -21,7 +21,7 @@ from tuneproof.prepare.review import apply, read_review
 from tuneproof.prepare.schema import Recogniser, infer
 from tuneproof.prepare.split import split
 from tuneproof.records import Drop, Ledger, Schema, Splits, Table
-from tuneproof.tasks import kept, quantities, rows
+from tuneproof.tasks import kept, quantities, rows, rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,7 @@ def prepare(
     if "label" in table.columns:
         taught = set(splits.train.columns["label"])
         schema = dataclasses.replace(schema, labels=_label_set(schema.labels, taught))
+        schema = _singled_out(schema, splits)
         notes += _not_measured(splits)
     schema = dataclasses.replace(schema, scale=quantities.scale(splits.train))
     books = ledger(inputs, splits, merged(drops), notes)
@@ -96,6 +97,19 @@ def _read_test(files: Sequence[Path], path: Path, schema: Schema, asked: Data) -
                 nearest(column, names) or f'Rename the column with the {part} to "{column}".',
             )
     return table
+
+
+def _singled_out(schema: Schema, splits: Splits) -> Schema:
+    """The label that is rare, or stands for none of the others, with the reason."""
+    labels = splits.train.columns["label"]
+    rare, outside = rules.rare_label(labels), rules.outside_label(schema.labels)
+    reasons = list(schema.reasons)
+    if rare is not None:
+        share = sum(label == rare for label in labels) / len(labels)
+        reasons.append(f'the label "{rare}" is rare ({share:.0%} of the training rows): its F1 decides, not accuracy')
+    if outside is not None:
+        reasons.append(f'the label "{outside}" stands for none of the others: a threshold for it is fitted')
+    return dataclasses.replace(schema, rare=rare, outside=outside, reasons=tuple(reasons))
 
 
 def _label_set(before: Sequence[str], taught: set[str]) -> tuple[str, ...]:

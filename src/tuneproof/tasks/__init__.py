@@ -9,7 +9,7 @@ Adding a task is one file with an Answer and one row here. Nothing outside this 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -24,6 +24,7 @@ from tuneproof.tasks.classification import Classification
 from tuneproof.tasks.instruction import Instruction
 from tuneproof.tasks.metrics import ClassScore
 from tuneproof.tasks.regression import Regression
+from tuneproof.tasks.rules import Floats, Rule
 from tuneproof.tasks.tables import Canonical
 
 
@@ -84,6 +85,22 @@ class Answer(Protocol):
 
     def at_temperature(self, temperature: float) -> Answer:
         """The same answer, its logits divided by ``temperature`` in ``predict`` and ``respond``; 1 changes nothing."""
+        ...
+
+    def fitted(self, schema: Schema) -> Answer:
+        """The same answer for rows like these: a rare label decides by its F1, and so on."""
+        ...
+
+    def rule(self, logits: Floats, examples: Sequence[Example], schema: Schema) -> Rule:
+        """How answers are decided from probabilities, fitted on rows of their own; {}: the likeliest one."""
+        ...
+
+    def ruled(self, rule: Rule) -> Answer:
+        """The same answer, decided by ``rule``; {} changes nothing."""
+        ...
+
+    def marked(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+        """Predictions of any system with the per-item scores that the metric that decides is made of."""
         ...
 
     def template(self, encoder: Encoder) -> str:
@@ -167,3 +184,9 @@ def task(name: str) -> Task:
     if name not in TASKS:
         raise ConfigError(f'There is no task "{name}".', nearest(name, list(TASKS)) or f"Known: {', '.join(TASKS)}.")
     return TASKS[name]
+
+
+def task_of(schema: Schema) -> Task:
+    """The row of the task that the rows are for, its answer fitted to what they hold."""
+    found = task(schema.task)
+    return replace(found, answer=found.answer.fitted(schema))

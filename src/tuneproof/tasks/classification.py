@@ -12,7 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from scipy import special
 from torch import Tensor
 from torch.nn import Module, functional
 
@@ -20,8 +22,9 @@ from tuneproof.config import Data
 from tuneproof.errors import DataError
 from tuneproof.modalities import Batch, Encoder, Example, Piece, TextEncoder
 from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema, Scores, Table
-from tuneproof.tasks import layouts, metrics, pairs, quantities
+from tuneproof.tasks import layouts, metrics, pairs, quantities, rules
 from tuneproof.tasks.pretrained import load_pretrained
+from tuneproof.tasks.rules import Floats, Rule
 from tuneproof.tasks.tables import Canonical, canonical_texts
 
 
@@ -44,11 +47,27 @@ class Classification:
         "train.schedule": ("linear", "usual for encoders"),
     }
 
-    def __init__(self, temperature: float = 1.0) -> None:
+    def __init__(self, temperature: float = 1.0, decides: Rule | None = None, single: str = "") -> None:
         self.temperature = temperature  # divides the logits of predictions, never those of the loss
+        self.decides: Rule = decides or {}
+        self.single = single  # the label that is rare, or that stands for none of the others
+
+    def fitted(self, schema: Schema) -> Classification:
+        if schema.rare is not None:
+            return RareLabel(single=schema.rare)
+        return OpenScope(single=schema.outside) if schema.outside is not None else self
 
     def at_temperature(self, temperature: float) -> Classification:
-        return Classification(temperature)
+        return type(self)(temperature, self.decides, self.single)
+
+    def rule(self, logits: Floats, examples: Sequence[Example], schema: Schema) -> Rule:
+        return {}
+
+    def ruled(self, rule: Rule) -> Classification:
+        return type(self)(self.temperature, rule, self.single)
+
+    def marked(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+        return list(predictions)
 
     def template(self, encoder: Encoder) -> str:
         return ""
@@ -111,7 +130,7 @@ class Classification:
         logs = torch.log_softmax(logits / self.temperature, dim=-1)  # (B, classes)
         names: dict[int, str] = model.config.id2label  # type: ignore[union-attr,assignment]
         lengths = batch.mask.sum(-1).tolist()
-        said = [self._one(row, names, batch, index, lengths[index]) for index, row in enumerate(logs)]
+        said = self.marked([self._one(row, names, batch, index, lengths[index]) for index, row in enumerate(logs)])
         return said if self.temperature == 1 or batch.labels is None else self._with_raw(said, logits, batch.labels)
 
     def _with_raw(self, said: list[Prediction], logits: Tensor, labels: Tensor) -> list[Prediction]:
@@ -126,13 +145,14 @@ class Classification:
     def _one(self, logs: Tensor, names: dict[int, str], batch: Batch, index: int, tokens: int) -> Prediction:
         values, order = logs.exp().topk(min(20, len(logs)))
         probabilities = {names[i]: p for i, p in zip(order.tolist(), values.tolist(), strict=True)}
-        value = names[int(logs.argmax())]
+        at = rules.decided(self.decides, logs.exp().double().numpy(), names)
+        value, sure = names[at], float(logs[at].exp())
         if batch.labels is None:
-            return Prediction(value, None, max(probabilities.values()), probabilities, tokens_in=tokens)
+            return Prediction(value, None, sure, probabilities, tokens_in=tokens)
         truth = int(batch.labels[index])
         brier = 1.0 - 2.0 * float(logs[truth].exp()) + float(logs.exp().square().sum())  # sum of (p - y)^2
         scores = {"nll": -float(logs[truth]), "correct": float(value == names[truth]), "brier": brier}
-        return Prediction(value, names[truth], max(probabilities.values()), probabilities, scores, tokens)
+        return Prediction(value, names[truth], sure, probabilities, scores, tokens)
 
     def view(self, row: Row, encoder: Encoder) -> list[Piece]:
         return []
@@ -193,3 +213,48 @@ class Classification:
             "confidence": prediction.confidence,
             "probabilities": dict(prediction.probabilities),
         }
+
+
+class RareLabel(Classification):
+    """Two labels of which one is rare: its F1 decides, and from which probability on it is given is fitted."""
+
+    primary: ClassVar[str] = "rare_f1"
+    proportion: ClassVar[bool] = False
+
+    def rule(self, logits: Floats, examples: Sequence[Example], schema: Schema) -> Rule:
+        at = schema.labels.index(self.single)
+        rare = np.array([example.label == at for example in examples])
+        return rules.rare_rule(special.softmax(logits, axis=1)[:, at], rare, self.single)
+
+    def marked(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+        return [p if p.truth is None else replace(p, scores={**p.scores, **self._counts(p)}) for p in predictions]
+
+    def _counts(self, p: Prediction) -> dict[str, float]:
+        said, true = p.value == self.single, p.truth == self.single
+        return {"rare_right": float(said and true), "rare_found": float(said), "rare_true": float(true)}
+
+    def score(self, predictions: Sequence[Prediction]) -> Scores:
+        whole = super().score(predictions)
+        counts = [self._counts(p) for p in predictions]
+        sums = np.array([sum(one[name] for one in counts) for name in ("rare_right", "rare_found", "rare_true")])
+        names = ("rare_precision", "rare_recall", "rare_f1")
+        figures = [float(part[0]) for part in metrics.precision_recall_f1_of(sums.astype(float))]
+        found = {name: None if np.isnan(value) else value for name, value in zip(names, figures, strict=True)}
+        values = {"rare_f1": found["rare_f1"], **found, **whole.values}
+        return replace(whole, values=values, notes=(*whole.notes, *metrics.notes(found)))
+
+
+class OpenScope(Classification):
+    """One of the labels stands for none of the others: what the model is unsure of is given that label."""
+
+    def rule(self, logits: Floats, examples: Sequence[Example], schema: Schema) -> Rule:
+        truth = np.array([example.label for example in examples])
+        shares = special.softmax(logits, axis=1)
+        return rules.outside_rule(shares, truth, schema.labels.index(self.single), self.single)
+
+    def score(self, predictions: Sequence[Prediction]) -> Scores:
+        whole = super().score(predictions)
+        inside = [p.scores["correct"] for p in predictions if p.truth != self.single]
+        outside = [p.scores["correct"] for p in predictions if p.truth == self.single]
+        found = {"in_scope_accuracy": metrics.mean(inside), "out_of_scope_recall": metrics.mean(outside)}
+        return replace(whole, values={**whole.values, **found}, notes=(*whole.notes, *metrics.notes(found)))

@@ -24,6 +24,7 @@ from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema
 from tuneproof.tasks import layouts
 from tuneproof.tasks.metrics import ClassScore
 from tuneproof.tasks.pretrained import load_pretrained
+from tuneproof.tasks.rules import Likeliest
 from tuneproof.tasks.tables import Canonical, canonical_rows
 
 # Keys of a configuration whose models change their logits after the output layer; for those the model computes
@@ -31,7 +32,7 @@ from tuneproof.tasks.tables import Canonical, canonical_rows
 RESCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
 
 
-class Instruction:
+class Instruction(Likeliest):
     primary: ClassVar[str] = "loss_per_token"
     higher_is_better: ClassVar[bool] = False
     proportion: ClassVar[bool] = False

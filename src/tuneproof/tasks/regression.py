@@ -21,10 +21,11 @@ from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema
 from tuneproof.tasks import layouts, metrics, quantities
 from tuneproof.tasks.classification import Classification
 from tuneproof.tasks.pretrained import load_pretrained
+from tuneproof.tasks.rules import Likeliest
 from tuneproof.tasks.tables import Canonical, canonical_rows
 
 
-class Regression:
+class Regression(Likeliest):
     primary: ClassVar[str] = "mae"
     higher_is_better: ClassVar[bool] = False
     proportion: ClassVar[bool] = False

@@ -1,0 +1,147 @@
+"""How labels are decided from probabilities where the likeliest one is not what is wanted. Rules are plain JSON.
+
+    rule = rare_rule(shares, truth, "1")       # {"kind": "rare", "label": "1", "threshold": 0.34, ...}
+    decided(rule, shares, names)               # number of the label
+
+A rule is fitted on validation rows that training has not looked at, after the temperature, and lies beside it in
+``model/calibration.json``. Which label is rare, or stands for "none of these", is said by the schema. A task whose
+answers are always the likeliest ones inherits ``Likeliest``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuneproof.modalities import Example
+from tuneproof.records import Prediction, Schema
+
+Floats = NDArray[np.float64]
+Rule = Mapping[str, Any]
+RARE = 0.2  # share of the training rows up to which the smaller of two labels is rare
+FEWEST = 10  # rows of the rare label, or of those outside, without which nothing can be fitted
+GIVEN = 0.015  # of the accuracy within the scope that may be given for what is rejected
+OUTSIDE = frozenset(
+    ("oos", "ood", "out_of_scope", "outofscope", "out_of_domain", "outofdomain", "none_of_these", "none_of_the_above")
+)
+
+
+class Likeliest:
+    """What a task says that decides by no rule."""
+
+    def fitted(self, schema: Schema) -> Self:
+        return self
+
+    def rule(self, logits: Floats, examples: Sequence[Example], schema: Schema) -> Rule:
+        return {}
+
+    def ruled(self, rule: Rule) -> Self:
+        return self
+
+    def marked(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+        return list(predictions)
+
+
+def rare_label(labels: Sequence[str]) -> str | None:
+    """Of the labels of the training rows the rare one: the smaller of two, with a fifth of the rows at most."""
+    counts = Counter(labels)
+    if len(counts) != 2:
+        return None
+    label = min(counts, key=lambda name: (counts[name], name))
+    return label if FEWEST <= counts[label] <= RARE * len(labels) else None
+
+
+def outside_label(labels: Sequence[str]) -> str | None:
+    """The label that stands for none of the others, by its name; None where there are fewer than two others."""
+    found = [label for label in labels if label.lower().replace(" ", "_").replace("-", "_") in OUTSIDE]
+    return found[0] if len(found) == 1 and len(labels) > 2 else None
+
+
+def decided(rule: Rule, shares: Floats, names: Mapping[int, str]) -> int:
+    """The number of the label that a row gets; ``shares`` (classes,)."""
+    likeliest = int(shares.argmax())
+    if not rule:
+        return likeliest
+    at = next((number for number, name in names.items() if name == rule["label"]), None)
+    if at is None:
+        return likeliest
+    others = shares.copy()
+    others[at] = -1.0
+    other = int(others.argmax())
+    if rule["kind"] == "rare":
+        return at if shares[at] >= rule["threshold"] else other
+    return at if likeliest == at or shares[other] < rule["threshold"] else likeliest
+
+
+def rare_rule(shares: Floats, rare: NDArray[np.bool_], label: str) -> dict[str, Any]:
+    """From which probability on a row gets the rare label: half of the best F1 there is.
+
+    That is the threshold of the best F1 where probabilities are true (Lipton and others 2014, arXiv 1402.1892), and
+    unlike the best of all thresholds it hardly depends on single rows. ``shares`` are those of the rare label.
+    """
+    plain = f1(shares >= 0.5, rare)
+    found = {"kind": "rare", "label": label, "threshold": 0.5, "n": len(shares), "f1_before": plain, "f1_after": plain}
+    if rare.sum() < FEWEST:
+        return {**found, "reason": f"only {rare.sum()} rows with it to fit a threshold on; one of .5 is kept"}
+    best = max(f1(shares >= share, rare) for share in np.unique(shares))
+    threshold = round(best / 2, 4)
+    after = f1(shares >= threshold, rare)
+    if after < plain:
+        return {**found, "reason": f"a threshold of {threshold:.2f} was worse on {len(shares):,} rows; .5 is kept"}
+    reason = f"half of the best F1 on {len(shares):,} validation rows of its own, {best:.2f}"
+    return {**found, "threshold": threshold, "f1_after": after, "reason": reason}
+
+
+def outside_rule(shares: Floats, truth: NDArray[np.int64], at: int, label: str) -> dict[str, Any]:
+    """Below which probability of the likeliest label a row is out of scope.
+
+    The threshold with the best sum of accuracy within the scope and recall outside, among those that cost the first
+    at most 1.5 points. ``shares`` (n, classes), ``truth`` (n,), ``at`` the number of the label outside.
+    """
+    inside = truth != at
+    others = shares.copy()
+    others[:, at] = -1.0
+    top, best = others.max(1), others.argmax(1)
+    likeliest = np.where(shares[:, at] >= top, at, best)
+
+    def scores(threshold: float) -> tuple[float, float]:
+        said = np.where(top < threshold, at, likeliest)
+        return float((said == truth)[inside].mean()), float((said == at)[~inside].mean())
+
+    if inside.all() or not inside.any() or (~inside).sum() < FEWEST // 2:
+        reason = f"only {int((~inside).sum())} rows out of scope to fit a threshold on; none is used"
+        return {"kind": "outside", "label": label, "threshold": 0.0, "n": len(truth), "reason": reason}
+    before = scores(0.0)
+    tried = [0.0, *np.unique(np.round(top, 3)).tolist()]
+    kept = [(sum(scores(t)), -t) for t in tried if scores(t)[0] >= before[0] - GIVEN]
+    threshold = -max(kept)[1]
+    after = scores(threshold)
+    return {
+        "kind": "outside",
+        "label": label,
+        "threshold": threshold,
+        "n": len(truth),
+        "in_scope_accuracy": [before[0], after[0]],
+        "out_of_scope_recall": [before[1], after[1]],
+        "reason": f"on {len(truth):,} validation rows of its own the best sum of accuracy within the scope and recall "
+        f"outside, {100 * GIVEN:g} points of the first at most given for it",
+    }
+
+
+def f1(said: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
+    """Of one label; 0 where nothing was found."""
+    right = int((said & true).sum())
+    return 2 * right / max(1, int(said.sum() + true.sum()))
+
+
+def told(rule: Rule) -> str:
+    """One sentence of what the rule does; "" without one."""
+    if not rule or rule["threshold"] in (0.0, 0.5):
+        return ""
+    if rule["kind"] == "rare":
+        return f'the label "{rule["label"]}" from a probability of {rule["threshold"]:g} on'
+    return f'the label "{rule["label"]}" where no other has a probability of {rule["threshold"]:g}'

@@ -1,0 +1,170 @@
+"""Labels decided by a threshold: a rare label, and rows that are none of the others."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import special
+
+from tests.tiny import BAD, FILLER, GOOD, THINGS, write_csv
+from tuneproof.config import build
+from tuneproof.modalities import Example
+from tuneproof.prepare import prepare
+from tuneproof.records import Prediction, Schema
+from tuneproof.tasks import TASKS, rules, task_of
+
+ANSWERS = {name: task.answer for name, task in TASKS.items()}
+
+
+def schema(*labels: str, rare: str | None = None, outside: str | None = None) -> Schema:
+    return Schema("text-classification", "text+label", {}, labels, None, (), rare=rare, outside=outside)
+
+
+@pytest.mark.parametrize(
+    ("labels", "rare"),
+    [
+        (["0"] * 80 + ["1"] * 20, "1"),
+        (["1"] * 80 + ["0"] * 20, "0"),
+        (["0"] * 79 + ["1"] * 21, None),  # not rare
+        (["0"] * 80 + ["1"] * 9, None),  # too few to fit anything on
+        (["a"] * 80 + ["b"] * 10 + ["c"] * 10, None),  # not two
+    ],
+)
+def test_which_label_is_rare(labels: list[str], rare: str | None) -> None:
+    assert rules.rare_label(labels) == rare
+
+
+@pytest.mark.parametrize(
+    ("labels", "outside"),
+    [
+        (("a", "b", "oos"), "oos"),
+        (("a", "b", "Out of scope"), "Out of scope"),
+        (("a", "outofdomain", "z"), "outofdomain"),
+        (("a", "oos"), None),  # nothing to choose from
+        (("a", "b", "other"), None),  # may be a class of its own
+    ],
+)
+def test_which_label_is_outside(labels: tuple[str, ...], outside: str | None) -> None:
+    assert rules.outside_label(labels) == outside
+
+
+def test_the_threshold_of_a_rare_label_is_near_the_best_where_probabilities_are_true() -> None:
+    draw = np.random.default_rng(0)
+    shares = draw.beta(0.4, 3, 20_000)
+    rare = draw.random(20_000) < shares
+    rule = rules.rare_rule(shares[:2000], rare[:2000], "1")
+    best = max(rules.f1(shares >= t, rare) for t in np.linspace(0.02, 0.9, 89))
+    assert rules.f1(shares >= rule["threshold"], rare) > best - 0.01
+    assert rules.f1(shares >= 0.5, rare) < best - 0.1, "a half would have been far from it"
+
+
+def test_too_few_rare_rows_keep_a_half() -> None:
+    rule = rules.rare_rule(np.linspace(0, 1, 100), np.arange(100) > 91, "1")
+    assert rule["threshold"] == 0.5 and "only 8 rows" in rule["reason"]
+
+
+def test_rejection_gives_little_of_the_accuracy_within_the_scope() -> None:
+    draw = np.random.default_rng(1)
+    logits = draw.normal(0, 1, (1000, 6))
+    truth = draw.integers(0, 6, 1000)
+    logits[np.arange(1000), truth] += np.where(truth == 5, 0.5, 4.0)  # what is outside looks like nothing
+    shares = special.softmax(logits, axis=1)
+    rule = rules.outside_rule(shares, truth, 5, "oos")
+    names = dict(enumerate("abcde")) | {5: "oos"}
+    said = np.array([rules.decided(rule, row, names) for row in shares])
+    inside = truth != 5
+    plain = shares.argmax(1)
+    assert (said == truth)[inside].mean() >= (plain == truth)[inside].mean() - rules.GIVEN - 1e-9
+    assert (said == 5)[~inside].mean() > (plain == 5)[~inside].mean() + 0.05
+    assert rule["out_of_scope_recall"][1] == pytest.approx((said == 5)[~inside].mean())
+    assert "none is used" in rules.outside_rule(shares[inside], truth[inside], 5, "oos")["reason"]
+
+
+def test_the_rule_is_fitted_and_obeyed_by_the_answer() -> None:
+    draw = np.random.default_rng(2)
+    truth = (draw.random(400) < 0.15).astype(int)
+    logits = np.stack([np.zeros(400), draw.normal(-2 + 2.5 * truth, 1)], axis=1)
+    of = schema("0", "1", rare="1")
+    answer = task_of(of).answer
+    rule = answer.rule(logits, [Example([1], label=int(label)) for label in truth], of)
+    assert 0 < rule["threshold"] < 0.5 and answer.primary == "rare_f1"
+    shares = special.softmax(logits, axis=1)
+    names = {0: "0", 1: "1"}
+    said = [rules.decided(rule, row, names) for row in shares]
+    assert said == (shares[:, 1] >= rule["threshold"]).astype(int).tolist()
+    assert TASKS["text-classification"].answer.primary == "accuracy", "the table's own answer stays as it is"
+
+
+def test_any_systems_predictions_are_scored_by_the_rare_label() -> None:
+    answer = task_of(schema("0", "1", rare="1")).answer
+    pairs = [("1", "1"), ("1", "0"), ("0", "1"), ("0", "1"), ("0", "0")]
+    said = answer.marked(
+        [Prediction(value, truth, scores={"correct": float(value == truth)}) for truth, value in pairs]
+    )
+    scores = answer.score(said)
+    assert scores.main == pytest.approx(2 * 1 / (3 + 2))
+    assert scores.values["rare_precision"] == pytest.approx(1 / 3) and scores.values["rare_recall"] == 0.5
+    assert [p.scores["rare_found"] for p in said] == [1, 0, 1, 1, 0]
+    nothing = answer.score(answer.marked([Prediction("0", "0", scores={"correct": 1.0})]))
+    assert nothing.main is None and any("rare_f1" in note for note in nothing.notes)
+
+
+# -- whole runs
+
+
+def rare_rows(count: int) -> list[dict[str, str]]:
+    """One row in seven complains; a twentieth of the labels is wrong, so that no threshold is perfect."""
+    draw = random.Random(0)
+    rows: list[dict[str, str]] = []
+    while len(rows) < count:
+        bad = draw.random() < 1 / 7
+        words = [draw.choice(FILLER) for _ in range(draw.randint(3, 12))]
+        words.insert(draw.randint(0, 3), draw.choice(BAD if bad != (draw.random() < 0.05) else GOOD))
+        text = " ".join([*words, draw.choice(THINGS)])
+        if all(row["text"] != text for row in rows):
+            rows.append({"text": text, "label": "complaint" if bad else "fine"})
+    return rows
+
+
+def test_a_rare_label_from_file_to_page(one_thread: None, tiny_bert: Path, tmp_path: Path) -> None:
+    import tuneproof as tp
+    from tuneproof.evaluate.compare import compare
+
+    file = write_csv(tmp_path / "a.csv", rare_rows(1000))
+    options = {"train_threads": 1, "model_precision": "fp32", "evaluate_precision": "fp32", "train_lr": 2e-3}
+    options |= {"data_validation_share": 0.25}
+    run = tp.tune(
+        file, runs=tmp_path / "runs", model_name=str(tiny_bert), method_name="full", train_epochs=3, **options
+    )
+    assert run.run.schema.rare == "complaint" and any("its F1 decides" in one for one in run.run.schema.reasons)
+    rule = run.run.rule
+    assert rule["kind"] == "rare" and 0 < rule["threshold"] <= 0.5 and rule["n"] > 50
+    report = run.run.read_json("eval/test/report.json")
+    assert report["scores"]["primary"] == "rare_f1" and "an F1 of the rare label" in report["headline"]
+    assert report["scores"]["systems"][0]["values"]["rare_f1"] > 0.5
+    assert report["scores"]["systems"][1]["values"]["rare_f1"] == 0.0, "always the most frequent label finds none"
+    assert any("Decided by a threshold" in note for note in report["scores"]["notes"])
+    lines = [json.loads(line) for line in (run.run.evaluations / "test/predictions.jsonl").read_text().splitlines()]
+    said = run.predict([row["text"] for row in run.run.splits.test.rows()])
+    assert [one["label"] for one in said] == [line["pred"] for line in lines]
+    shares = [one["probabilities"]["complaint"] for one in said]
+    assert [one["label"] == "complaint" for one in said] == [share >= rule["threshold"] for share in shares]
+    assert compare([str(run.run.path), "tfidf-linear"])["metric"] == "rare_f1"
+
+
+def test_what_is_out_of_scope_is_named_in_the_schema(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"text": f"{row['text']} {i}", "label": ("oos", "a", "b")[i % 3]} for i, row in enumerate(rare_rows(90))
+    ]
+    prepared = prepare(write_csv(tmp_path / "a.csv", rows), build({}).data, ANSWERS)
+    assert prepared.schema.outside == "oos" and prepared.schema.rare is None
+    answer = task_of(prepared.schema).answer
+    scores = answer.score(
+        [Prediction(v, t, scores={"correct": float(v == t)}) for t, v in (("oos", "a"), ("oos", "oos"), ("a", "a"))]
+    )
+    assert scores.values["out_of_scope_recall"] == 0.5 and scores.values["in_scope_accuracy"] == 1.0
