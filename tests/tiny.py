@@ -117,6 +117,22 @@ def scored_rows(count: int, seed: int = 0) -> list[dict[str, str]]:
     ]
 
 
+def topic_rows(count: int, seed: int = 0) -> list[dict[str, str]]:
+    """Sentences with any of three labels, each of which follows from one kind of words."""
+    draw = random.Random(seed)
+    kinds = {"praise": GOOD, "blame": BAD, "thing": THINGS}
+    rows: list[dict[str, str]] = []
+    while len(rows) < count:
+        labels = [label for label in kinds if draw.random() < 0.45]
+        words = [draw.choice(FILLER) for _ in range(draw.randint(3, 12))]
+        for label in labels:
+            words.insert(draw.randint(0, len(words)), draw.choice(kinds[label]))
+        text = " ".join(words)
+        if labels and all(row["text"] != text for row in rows):
+            rows.append({"text": text, "labels": ";".join(labels)})
+    return rows
+
+
 def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
     with path.open("w", encoding="utf-8", newline="") as out:
         writer = csv.DictWriter(out, list(rows[0]))
@@ -140,6 +156,12 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """80 sentences with a number."""
     return write_csv(tmp_path_factory.mktemp("data") / "scored.csv", scored_rows(80))
+
+
+@pytest.fixture(scope="session")
+def topics(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """80 sentences with any of three labels."""
+    return write_csv(tmp_path_factory.mktemp("data") / "topics.csv", topic_rows(80))
 
 
 @pytest.fixture(scope="session")
@@ -246,13 +268,19 @@ def build_llama(folder: Path, *, template: str | None = CHATML) -> Path:
 @pytest.fixture(scope="session")
 def bases(tiny_bert: Path, tiny_llama: Path) -> Mapping[str, Path]:
     """For each task a pretrained model that can do it."""
-    return {"text-classification": tiny_bert, "text-regression": tiny_bert, "instruction": tiny_llama}
+    encoders = ("text-classification", "multi-label-classification", "text-regression")
+    return {**dict.fromkeys(encoders, tiny_bert), "instruction": tiny_llama}
 
 
 @pytest.fixture(scope="session")
-def files(reviews: Path, scored: Path, dialogues: Path) -> Mapping[str, Path]:
+def files(reviews: Path, topics: Path, scored: Path, dialogues: Path) -> Mapping[str, Path]:
     """For each task a file."""
-    return {"text-classification": reviews, "text-regression": scored, "instruction": dialogues}
+    return {
+        "text-classification": reviews,
+        "multi-label-classification": topics,
+        "text-regression": scored,
+        "instruction": dialogues,
+    }
 
 
 # -- from a file and a model to what training needs

@@ -91,13 +91,19 @@ class Schema:
     reasons: tuple[str, ...]
     time: str | None = None  # column with the time of a row, where the split goes by it
     scale: tuple[float, float] | None = None  # mean and deviation of the training rows' numbers, where one is predicted
+    several: tuple[str, ...] = ()  # labels of which a row has any number, sorted
     rare: str | None = None  # of two labels the rare one, whose F1 decides
     outside: str | None = None  # the label that stands for none of the others
 
     @property
+    def choices(self) -> tuple[str, ...]:
+        """What an answer is chosen from: the labels, whether a row has one or several of them."""
+        return self.labels or self.several
+
+    @property
     def outputs(self) -> int:
         """Numbers that a head gives: one per label, or the one to predict; 0 for tasks of another kind."""
-        return len(self.labels) or int(self.scale is not None)
+        return len(self.choices) or int(self.scale is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,8 @@ class Run:
     def schema(self) -> Schema:
         raw = self.read_json("data/schema.json")
         scale = tuple(raw["scale"]) if raw.get("scale") else None
-        return Schema(**{**raw, "labels": tuple(raw["labels"]), "reasons": tuple(raw["reasons"]), "scale": scale})
+        lists = {name: tuple(raw.get(name, ())) for name in ("labels", "reasons", "several")}
+        return Schema(**{**raw, **lists, "scale": scale})
 
     @property
     def ledger(self) -> Ledger:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tuneproof.evaluate import ridge, tfidf, tfidf_pairs
+from tuneproof.evaluate import each_label, ridge, tfidf, tfidf_pairs
 from tuneproof.evaluate.tfidf_pairs import Pair
 from tuneproof.evaluate.vectors import LINEAR_ROWS, vectors
 from tuneproof.modalities import Example
@@ -120,6 +120,16 @@ BASELINES: dict[str, Baseline] = {
         "linear head on the untouched model",
         "logistic regression on the pretrained model's sentence vectors",
         frozen_linear,
+        untouched=True,
+    ),
+    "frequent-labels": Baseline("always the most frequent labels", "no model at all", each_label.frequent),
+    "tfidf-each": Baseline(
+        "TF-IDF words with a linear classifier per label", "no pretrained model", each_label.tfidf_each
+    ),
+    "frozen-each": Baseline(
+        "linear heads on the untouched model",
+        "logistic regression per label on the pretrained model's sentence vectors",
+        each_label.frozen_each,
         untouched=True,
     ),
     "mean": Baseline("always the mean", "no model at all", ridge.mean),

@@ -51,7 +51,7 @@ def calibrate(run: Run, predictor: Predictor, examples: Sequence[Example], say: 
 
     A task without a fixed set of labels has no temperature, and nothing is written.
     """
-    if run.calibration is None and predictor.schema.labels:
+    if run.calibration is None and predictor.schema.choices:
         run.write_calibration(_fitted(predictor, examples, say))
     return dataclasses.replace(predictor, answer=predictor.answer.at_temperature(run.temperature).ruled(run.rule))
 
@@ -62,7 +62,9 @@ def _fitted(predictor: Predictor, examples: Sequence[Example], say: Callable[[st
         return {"temperature": 1.0, "accepted": False, "nll_before": None, "nll_after": None, "n": 0, "reason": why}
     say(f"Fitting the temperature on {len(examples):,} validation rows of its own.")
     found_logits = logits(predictor, examples)
-    found = fit_temperature(found_logits, np.array([example.label for example in examples]))
+    several = bool(predictor.schema.several)
+    truth = [example.values if several else example.label for example in examples]
+    found = fit_temperature(found_logits, np.array(truth))
     rule = predictor.answer.rule(found_logits / found.value, examples, predictor.schema)
     return {
         "rule": dict(rule),
@@ -77,7 +79,7 @@ def _fitted(predictor: Predictor, examples: Sequence[Example], say: Callable[[st
 
 def logits(predictor: Predictor, examples: Sequence[Example]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """(rows, classes), in the order of ``examples``, before any temperature."""
-    found = np.empty((len(examples), len(predictor.schema.labels)))
+    found = np.empty((len(examples), len(predictor.schema.choices)))
     with cast_once(predictor.model, predictor.config.evaluate.precision), torch.inference_mode():
         for indices in by_length([len(example) for example in examples], BATCH_TOKENS):
             batch = predictor.encoder.collate([examples[index] for index in indices])

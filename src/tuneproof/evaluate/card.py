@@ -25,7 +25,8 @@ def _confidence(run: Run) -> str:
     rule = f"# labels as in the report: {found}\n" if found else ""
     if run.temperature == 1:
         return rule
-    return f"# probabilities as in the report: softmax(logits / {run.temperature:.6g})\n{rule}"
+    function = "sigmoid" if run.schema.several else "softmax"
+    return f"# probabilities as in the report: {function}(logits / {run.temperature:.6g})\n{rule}"
 
 
 def _number(run: Run) -> str:

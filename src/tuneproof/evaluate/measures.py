@@ -158,6 +158,7 @@ def _pooled(which: int, names: tuple[str, str, str], called: str) -> Measure:
 
 
 RARE = ("rare_right", "rare_found", "rare_true")
+LABELS = ("labels_right", "labels_found", "labels_true")
 ENTITIES = ("entities_right", "entities_found", "entities_true")  # scores of a row
 
 
@@ -173,6 +174,8 @@ MEASURES: dict[str, Measure] = {
     "rare_f1": _pooled(2, RARE, "an F1 of the rare label"),
     "rare_precision": _pooled(0, RARE, "a precision of the rare label"),
     "rare_recall": _pooled(1, RARE, "a recall of the rare label"),
+    "micro_f1": _pooled(2, LABELS, "a micro-F1"),
+    "subset_accuracy": _mean("correct", ("correct",), higher=True, share=True, called="all labels right in"),
     "entity_f1": _pooled(2, ENTITIES, "an entity F1"),
     "entity_precision": _pooled(0, ENTITIES, "an entity precision"),
     "entity_recall": _pooled(1, ENTITIES, "an entity recall"),

@@ -44,6 +44,8 @@ HELP = {
     "brier": "squared error of the probabilities, 0 to 2; lower is better",
     "ece": "how far the stated confidence lies from the share that was right; lower is better",
     "loss_per_token": "how surprised the model is by each token of the reference answer, in nats; lower is better",
+    "micro_f1": "F1 of all labels together: frequent ones count more",
+    "subset_accuracy": "share of the rows of which every label was found and no other given",
     "rare_f1": "F1 of the rare label alone: the mean of its precision and its recall",
     "rare_precision": "of the rows that were given the rare label, the share that has it",
     "rare_recall": "of the rows with the rare label, the share that was found",

@@ -153,7 +153,7 @@ def _rows(base: Predictor, subject: Subject, table: Table, test: Sequence[Exampl
         test=test,
         train_texts=[base.answer.texts(row)[0] for row in subject.train.rows()],
         test_texts=texts,
-        labels=subject.schema.labels,
+        labels=subject.schema.choices,
         seed=subject.config.train.seed,
         train_pairs=pairs(subject.train),
         test_pairs=pairs(table),

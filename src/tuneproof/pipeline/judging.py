@@ -33,7 +33,7 @@ from tuneproof.prepare.schema import infer
 from tuneproof.prepare.tokens import Encoded, encode
 from tuneproof.records import ModelFacts, Schema, Splits, Table
 from tuneproof.run import Run
-from tuneproof.tasks import Task, kept, rows, task_of
+from tuneproof.tasks import Task, kept, rows, several, task_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +142,12 @@ def _schema(raw: Table, schema: Schema, this: Task) -> Schema:
             f"{error.message.rstrip('.')}; the run is for {this.name}.",
             f"Its columns were {rows.quoted(list(schema.fields.values()))}.",
         ) from None
-    return dataclasses.replace(found, labels=schema.labels)
+    return dataclasses.replace(schema, fields=found.fields, layout=found.layout)
 
 
 def _known_labels(table: Table, schema: Schema) -> None:
     """Every label that is measured must have been taught."""
+    several.check_known(table, schema.several)
     for label, line in zip(table.columns.get("label", ()), table.lines, strict=False):
         if label not in schema.labels:
             raise DataError(

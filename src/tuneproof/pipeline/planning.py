@@ -109,7 +109,7 @@ def _measured(ready: Ready, config: Config, longest: int) -> tuple[Cost, int, in
 def work_of(ready: Ready, config: Config) -> Work:
     examples = ready.encoded.examples
     base = Path(ready.facts.path)
-    validation, _ = divided(ready.encoded.splits.validation.columns["id"], examples["validation"], ready.schema.labels)
+    validation, _ = divided(ready.encoded.splits.validation.columns["id"], examples["validation"], ready.schema.choices)
     return Work(ready.task.answer, ready.schema, config, base, ready.encoder, examples["train"], validation)
 
 

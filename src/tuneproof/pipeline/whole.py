@@ -103,7 +103,7 @@ def _stages(run: Run, view: View) -> Run:
 
 def _subject(ready: Ready, config: Config, retained: Sequence[Document], asks: ModelFacts | None) -> Subject:
     splits, examples = ready.encoded.splits, ready.encoded.examples
-    _, spared = divided(splits.validation.columns["id"], examples["validation"], ready.schema.labels)
+    _, spared = divided(splits.validation.columns["id"], examples["validation"], ready.schema.choices)
     both = {name: examples[name] for name in ("train", "test")}
     return Subject(
         config, ready.schema, splits.train, splits.test, both, spared, retained, splits.validation, opponent=asks

@@ -21,7 +21,7 @@ from tuneproof.prepare.review import apply, read_review
 from tuneproof.prepare.schema import Recogniser, infer
 from tuneproof.prepare.split import split
 from tuneproof.records import Drop, Ledger, Schema, Splits, Table
-from tuneproof.tasks import kept, quantities, rows, rules
+from tuneproof.tasks import kept, quantities, rows, rules, several
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,8 @@ def prepare(
         schema = dataclasses.replace(schema, labels=_label_set(schema.labels, taught))
         schema = _singled_out(schema, splits)
         notes += _not_measured(splits)
-    schema = dataclasses.replace(schema, scale=quantities.scale(splits.train))
+    schema = dataclasses.replace(schema, scale=quantities.scale(splits.train), several=several.label_names(table))
+    several.check_known(splits.test, schema.several)
     books = ledger(inputs, splits, merged(drops), notes)
     return Prepared(splits, schema, books, manifest(paths, splits, schema, asked.salt))
 

@@ -23,6 +23,7 @@ from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema
 from tuneproof.tasks.classification import Classification
 from tuneproof.tasks.instruction import Instruction
 from tuneproof.tasks.metrics import ClassScore
+from tuneproof.tasks.multi_label import MultiLabel
 from tuneproof.tasks.regression import Regression
 from tuneproof.tasks.rules import Floats, Rule
 from tuneproof.tasks.tables import Canonical
@@ -173,6 +174,7 @@ TASKS: dict[str, Task] = {
     task.name: task
     for task in (
         Task("text-classification", "text", Classification()),
+        Task("multi-label-classification", "text", MultiLabel()),
         Task("text-regression", "text", Regression()),
         Task("instruction", "chat", Instruction()),
     )

@@ -22,7 +22,7 @@ from tuneproof.config import Data
 from tuneproof.errors import DataError
 from tuneproof.modalities import Batch, Encoder, Example, Piece, TextEncoder
 from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema, Scores, Table
-from tuneproof.tasks import layouts, metrics, pairs, quantities, rules
+from tuneproof.tasks import layouts, metrics, pairs, quantities, rules, several
 from tuneproof.tasks.pretrained import load_pretrained
 from tuneproof.tasks.rules import Floats, Rule
 from tuneproof.tasks.tables import Canonical, canonical_texts
@@ -77,6 +77,8 @@ class Classification:
         if found is None or asked.task is not None:
             return found
         label = layouts.column_named(columns, found.fields["label"], "label")
+        if several.column_of_several([label], asked) is not None:
+            return None
         return None if quantities.is_quantity(label, asked_for=asked.label is not None) else found
 
     def canonical(self, row: Row, schema: Schema) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def rare_rule(shares: Floats, rare: NDArray[np.bool_], label: str) -> dict[str, 
     found = {"kind": "rare", "label": label, "threshold": 0.5, "n": len(shares), "f1_before": plain, "f1_after": plain}
     if rare.sum() < FEWEST:
         return {**found, "reason": f"only {rare.sum()} rows with it to fit a threshold on; one of .5 is kept"}
-    best = max(f1(shares >= share, rare) for share in np.unique(shares))
+    best = _best(shares, rare)
     threshold = round(best / 2, 4)
     after = f1(shares >= threshold, rare)
     if after < plain:
@@ -132,6 +132,49 @@ def outside_rule(shares: Floats, truth: NDArray[np.int64], at: int, label: str) 
     }
 
 
+def each_rule(shares: Floats, truth: NDArray[np.bool_], labels: Sequence[str]) -> dict[str, Any]:
+    """For each of several labels the probability from which on it is given: half of its best F1, as for a rare one.
+
+    A label with fewer than ten rows has the threshold of all labels taken together. ``shares`` and ``truth`` are
+    (n, labels).
+    """
+    before = f1(shares >= 0.5, truth)
+    pooled = round(_best(shares.ravel(), truth.ravel()) / 2, 4)
+    found = {
+        label: round(_best(shares[:, at], truth[:, at]) / 2, 4) if truth[:, at].sum() >= FEWEST else pooled
+        for at, label in enumerate(labels)
+    }
+    after = f1(shares >= np.array(list(found.values())), truth)
+    told = f"on {len(shares):,} validation rows of its own"
+    if after < before:
+        found = dict.fromkeys(labels, 0.5)
+        reason, after = f"thresholds by label were worse {told}; .5 is kept", before
+    else:
+        reason = f"half of each label's best F1 {told}"
+    return {
+        "kind": "each",
+        "thresholds": found,
+        "n": len(shares),
+        "micro_f1_before": before,
+        "micro_f1_after": after,
+        "reason": reason,
+    }
+
+
+def threshold(rule: Rule, label: str) -> float:
+    """From which probability on one of several labels is given."""
+    return float(rule.get("thresholds", {}).get(label, 0.5))
+
+
+def _best(shares: Floats, true: NDArray[np.bool_]) -> float:
+    """The best F1 that a threshold reaches."""
+    order = np.argsort(-shares, kind="stable")
+    right = np.cumsum(true[order])
+    scores = 2 * right / (np.arange(1, len(order) + 1) + max(1, int(true.sum())))
+    last = np.append(np.diff(shares[order]) != 0, True)  # equal probabilities are given the label together
+    return float(scores[last].max())
+
+
 def f1(said: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
     """Of one label; 0 where nothing was found."""
     right = int((said & true).sum())
@@ -140,7 +183,12 @@ def f1(said: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
 
 def told(rule: Rule) -> str:
     """One sentence of what the rule does; "" without one."""
-    if not rule or rule["threshold"] in (0.0, 0.5):
+    if not rule:
+        return ""
+    if rule["kind"] == "each":
+        several = sorted(rule["thresholds"].values())
+        return f"each label from a probability of its own on, {several[0]:g} to {several[-1]:g} (calibration.json)"
+    if rule["threshold"] in (0.0, 0.5):
         return ""
     if rule["kind"] == "rare":
         return f'the label "{rule["label"]}" from a probability of {rule["threshold"]:g} on'

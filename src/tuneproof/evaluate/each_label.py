@@ -1,0 +1,78 @@
+"""What several labels a row cost to predict without tuning: always the same ones, and a linear model for each label.
+
+    frequent(rows), tfidf_each(rows), frozen_each(rows)
+
+Each takes the rows of ``baselines.Rows`` and gives one prediction per test row, in order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tuneproof.evaluate import tfidf_pairs
+from tuneproof.evaluate.vectors import LINEAR_ROWS, vectors
+from tuneproof.records import Prediction
+from tuneproof.tasks.multi_label import prediction
+
+if TYPE_CHECKING:
+    from tuneproof.evaluate.baselines import Rows
+    from tuneproof.modalities import Example
+
+Truth = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+def frequent(rows: Rows) -> list[Prediction]:
+    """Always the labels that half of the training rows have; the most frequent one where there is none."""
+    share = _truth(rows.train).mean(axis=0)
+    said = share >= 0.5 if (share >= 0.5).any() else share == share.max()
+    return [prediction(rows.labels, said, truth) for truth in _truth(rows.test)]
+
+
+def tfidf_each(rows: Rows) -> list[Prediction]:
+    """A linear support vector machine for each label, on words and pairs of words weighted by TF-IDF."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.svm import LinearSVC
+
+    if rows.train_pairs:
+        features = tfidf_pairs.Pairs(rows.train_pairs)
+        train, test = features(rows.train_pairs), features(rows.test_pairs)
+    else:
+        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
+        train, test = words.fit_transform(rows.train_texts), words.transform(rows.test_texts)
+    truth = _truth(rows.train)
+    said = np.zeros((len(rows.test), len(rows.labels)), dtype=bool)
+    for at in _varying(truth):
+        said[:, at] = LinearSVC(random_state=rows.seed).fit(train, truth[:, at]).predict(test)
+    return [prediction(rows.labels, one, true) for one, true in zip(said, _truth(rows.test), strict=True)]
+
+
+def frozen_each(rows: Rows) -> list[Prediction]:
+    """Logistic regression for each label on the mean of the untouched model's last states."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    chosen = np.random.default_rng(rows.seed).permutation(len(rows.train))[:LINEAR_ROWS]
+    pairs = [rows.train_pairs[index] for index in chosen] if rows.train_pairs else ()
+    train = vectors(rows.base, [rows.train[index] for index in chosen], pairs)
+    test = vectors(rows.base, rows.test, rows.test_pairs)
+    truth = _truth(rows.train)[chosen]
+    shares = np.tile(truth.mean(axis=0), (len(rows.test), 1))  # of a label that all rows have, or none
+    for at in _varying(truth):
+        head = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300, tol=1e-3))
+        shares[:, at] = head.fit(train, truth[:, at]).predict_proba(test)[:, 1]
+    return [prediction(rows.labels, one >= 0.5, true, one) for one, true in zip(shares, _truth(rows.test), strict=True)]
+
+
+def _truth(examples: Any) -> Truth:
+    """(rows, labels)"""
+    several: list[Example] = list(examples)
+    return np.array([example.values for example in several], dtype=np.float64) > 0
+
+
+def _varying(truth: Truth) -> list[int]:
+    """Labels that some training rows have and others have not."""
+    share = truth.mean(axis=0)
+    return np.flatnonzero((share > 0) & (share < 1)).tolist()
