@@ -93,6 +93,7 @@ class Schema:
     scale: tuple[float, float] | None = None  # mean and deviation of the training rows' numbers, where one is predicted
     several: tuple[str, ...] = ()  # labels of which a row has any number, sorted
     rare: str | None = None  # of two labels the rare one, whose F1 decides
+    ordinal: bool = False  # whether the labels are steps of a scale, in their order
     outside: str | None = None  # the label that stands for none of the others
 
     @property

@@ -168,3 +168,34 @@ def test_what_is_out_of_scope_is_named_in_the_schema(tmp_path: Path) -> None:
         [Prediction(v, t, scores={"correct": float(v == t)}) for t, v in (("oos", "a"), ("oos", "oos"), ("a", "a"))]
     )
     assert scores.values["out_of_scope_recall"] == 0.5 and scores.values["in_scope_accuracy"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("labels", "column", "order"),
+    [
+        (("1", "2", "3", "4", "5"), "stars", ("1", "2", "3", "4", "5")),
+        (("10", "2", "3"), "review_score", ("2", "3", "10")),
+        (("0", "1", "2"), "label", ()),  # numbers of classes
+        (("Advanced", "Elementary", "Intermediate"), "label", ("Elementary", "Intermediate", "Advanced")),
+        (("negative", "neutral", "positive"), "x", ("negative", "neutral", "positive")),
+        (("high", "low"), "x", ()),
+        (("high", "low", "other"), "x", ()),
+    ],
+)
+def test_labels_that_are_steps_keep_their_order(labels: tuple[str, ...], column: str, order: tuple[str, ...]) -> None:
+    assert rules.in_order(labels, column) == order
+
+
+def test_steps_are_measured_by_how_far_off_they_are(tmp_path: Path) -> None:
+    rows = [
+        {"text": f"{row['text']} {i}", "level": ("high", "low", "medium")[i % 3]} for i, row in enumerate(rare_rows(90))
+    ]
+    of = prepare(write_csv(tmp_path / "a.csv", rows), build({}).data, ANSWERS).schema
+    assert of.labels == ("low", "medium", "high") and of.ordinal
+    answer = task_of(of).answer
+    pairs = [("low", "low"), ("low", "high"), ("high", "medium"), ("medium", "medium")]
+    scores = answer.score([Prediction(v, t, scores={"correct": float(v == t)}) for t, v in pairs])
+    assert scores.primary == "accuracy" and scores.values["steps_off"] == pytest.approx(3 / 4)
+    a, b = np.array([0, 0, 2, 1]), np.array([0, 2, 1, 1])
+    expected = 1 - ((a - b) ** 2).sum() * 4 / ((a[:, None] - b[None]) ** 2).sum()
+    assert scores.values["quadratic_kappa"] == pytest.approx(expected)

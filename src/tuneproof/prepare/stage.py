@@ -103,6 +103,7 @@ def _read_test(files: Sequence[Path], path: Path, schema: Schema, asked: Data) -
 def _singled_out(schema: Schema, splits: Splits) -> Schema:
     """The label that is rare, or stands for none of the others, with the reason."""
     labels = splits.train.columns["label"]
+    steps = rules.in_order(schema.labels, schema.fields["label"])
     rare, outside = rules.rare_label(labels), rules.outside_label(schema.labels)
     reasons = list(schema.reasons)
     if rare is not None:
@@ -110,7 +111,16 @@ def _singled_out(schema: Schema, splits: Splits) -> Schema:
         reasons.append(f'the label "{rare}" is rare ({share:.0%} of the training rows): its F1 decides, not accuracy')
     if outside is not None:
         reasons.append(f'the label "{outside}" stands for none of the others: a threshold for it is fitted')
-    return dataclasses.replace(schema, rare=rare, outside=outside, reasons=tuple(reasons))
+    if steps:
+        reasons.append(f"the labels are steps in an order: {', '.join(steps)}")
+    return dataclasses.replace(
+        schema,
+        labels=steps or schema.labels,
+        rare=rare,
+        outside=outside,
+        ordinal=bool(steps),
+        reasons=tuple(reasons),
+    )
 
 
 def _label_set(before: Sequence[str], taught: set[str]) -> tuple[str, ...]:

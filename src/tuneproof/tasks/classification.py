@@ -47,24 +47,26 @@ class Classification:
         "train.schedule": ("linear", "usual for encoders"),
     }
 
-    def __init__(self, temperature: float = 1.0, decides: Rule | None = None, single: str = "") -> None:
+    def __init__(self, temperature: float = 1.0, decides: Rule | None = None, apart: tuple[str, ...] = ()) -> None:
         self.temperature = temperature  # divides the logits of predictions, never those of the loss
         self.decides: Rule = decides or {}
-        self.single = single  # the label that is rare, or that stands for none of the others
+        self.apart = apart  # the label that is rare, or stands for none of the others; or all of them in their order
 
     def fitted(self, schema: Schema) -> Classification:
         if schema.rare is not None:
-            return RareLabel(single=schema.rare)
-        return OpenScope(single=schema.outside) if schema.outside is not None else self
+            return RareLabel(apart=(schema.rare,))
+        if schema.outside is not None:
+            return OpenScope(apart=(schema.outside,))
+        return Ordinal(apart=schema.labels) if schema.ordinal else self
 
     def at_temperature(self, temperature: float) -> Classification:
-        return type(self)(temperature, self.decides, self.single)
+        return type(self)(temperature, self.decides, self.apart)
 
     def rule(self, logits: Floats, examples: Sequence[Example], schema: Schema) -> Rule:
         return {}
 
     def ruled(self, rule: Rule) -> Classification:
-        return type(self)(self.temperature, rule, self.single)
+        return type(self)(self.temperature, rule, self.apart)
 
     def marked(self, predictions: Sequence[Prediction]) -> list[Prediction]:
         return list(predictions)
@@ -224,15 +226,15 @@ class RareLabel(Classification):
     proportion: ClassVar[bool] = False
 
     def rule(self, logits: Floats, examples: Sequence[Example], schema: Schema) -> Rule:
-        at = schema.labels.index(self.single)
+        at = schema.labels.index(self.apart[0])
         rare = np.array([example.label == at for example in examples])
-        return rules.rare_rule(special.softmax(logits, axis=1)[:, at], rare, self.single)
+        return rules.rare_rule(special.softmax(logits, axis=1)[:, at], rare, self.apart[0])
 
     def marked(self, predictions: Sequence[Prediction]) -> list[Prediction]:
         return [p if p.truth is None else replace(p, scores={**p.scores, **self._counts(p)}) for p in predictions]
 
     def _counts(self, p: Prediction) -> dict[str, float]:
-        said, true = p.value == self.single, p.truth == self.single
+        said, true = p.value == self.apart[0], p.truth == self.apart[0]
         return {"rare_right": float(said and true), "rare_found": float(said), "rare_true": float(true)}
 
     def score(self, predictions: Sequence[Prediction]) -> Scores:
@@ -252,11 +254,24 @@ class OpenScope(Classification):
     def rule(self, logits: Floats, examples: Sequence[Example], schema: Schema) -> Rule:
         truth = np.array([example.label for example in examples])
         shares = special.softmax(logits, axis=1)
-        return rules.outside_rule(shares, truth, schema.labels.index(self.single), self.single)
+        return rules.outside_rule(shares, truth, schema.labels.index(self.apart[0]), self.apart[0])
 
     def score(self, predictions: Sequence[Prediction]) -> Scores:
         whole = super().score(predictions)
-        inside = [p.scores["correct"] for p in predictions if p.truth != self.single]
-        outside = [p.scores["correct"] for p in predictions if p.truth == self.single]
+        inside = [p.scores["correct"] for p in predictions if p.truth != self.apart[0]]
+        outside = [p.scores["correct"] for p in predictions if p.truth == self.apart[0]]
         found = {"in_scope_accuracy": metrics.mean(inside), "out_of_scope_recall": metrics.mean(outside)}
+        return replace(whole, values={**whole.values, **found}, notes=(*whole.notes, *metrics.notes(found)))
+
+
+class Ordinal(Classification):
+    """Labels that are steps of a scale: how far off an answer is stands beside whether it is right."""
+
+    def score(self, predictions: Sequence[Prediction]) -> Scores:
+        whole = super().score(predictions)
+        truths, values = [p.truth for p in predictions], [p.value for p in predictions]
+        found = {
+            "quadratic_kappa": metrics.quadratic_kappa(truths, values, self.apart),
+            "steps_off": metrics.steps_off(truths, values, self.apart),
+        }
         return replace(whole, values={**whole.values, **found}, notes=(*whole.notes, *metrics.notes(found)))

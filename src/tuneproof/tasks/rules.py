@@ -28,6 +28,17 @@ GIVEN = 0.015  # of the accuracy within the scope that may be given for what is 
 OUTSIDE = frozenset(
     ("oos", "ood", "out_of_scope", "outofscope", "out_of_domain", "outofdomain", "none_of_these", "none_of_the_above")
 )
+ORDERED = frozenset(("rating", "stars", "score", "grade", "level", "severity", "priority", "difficulty"))
+SCALES = (
+    ("very negative", "negative", "neutral", "positive", "very positive"),
+    ("very low", "low", "medium", "moderate", "high", "very high"),
+    ("never", "rarely", "sometimes", "often", "always"),
+    ("elementary", "beginner", "intermediate", "advanced", "expert"),
+    ("strongly disagree", "disagree", "neutral", "agree", "strongly agree"),
+    ("very poor", "poor", "fair", "good", "very good", "excellent"),
+    ("very easy", "easy", "medium", "hard", "very hard"),
+    ("small", "medium", "large"),
+)  # words for steps, in their order
 
 
 class Likeliest:
@@ -59,6 +70,21 @@ def outside_label(labels: Sequence[str]) -> str | None:
     """The label that stands for none of the others, by its name; None where there are fewer than two others."""
     found = [label for label in labels if label.lower().replace(" ", "_").replace("-", "_") in OUTSIDE]
     return found[0] if len(found) == 1 and len(labels) > 2 else None
+
+
+def in_order(labels: Sequence[str], column: str) -> tuple[str, ...]:
+    """The labels in the order that they have by their meaning; () where they have none.
+
+    Whole numbers have one in a column that is called like a scale (numbers of classes have none); words of SCALES do.
+    """
+    name = column.lower().replace(" ", "_").rsplit("_", 1)[-1]
+    if 3 <= len(labels) <= 11 and name in ORDERED and all(label.lstrip("+-").isdigit() for label in labels):
+        return tuple(sorted(labels, key=int))
+    said = {label.lower().replace("_", " ").replace("-", " "): label for label in labels}
+    for scale in SCALES:
+        if len(said) == len(labels) >= 3 and said.keys() <= set(scale):
+            return tuple(said[word] for word in scale if word in said)
+    return ()
 
 
 def decided(rule: Rule, shares: Floats, names: Mapping[int, str]) -> int:

@@ -39,6 +39,7 @@ from tuneproof.tasks.metrics.one_label import (
     weighted_f1,
     weighted_f1_of,
 )
+from tuneproof.tasks.metrics.ordered import quadratic_kappa, steps_off
 from tuneproof.tasks.metrics.summed import Floats, mean
 from tuneproof.tasks.metrics.tags import SCHEMES, entities, entity_counts, entity_scores, entity_types
 from tuneproof.tasks.metrics.undefined import WHY_NONE, notes
@@ -91,11 +92,13 @@ __all__ = [
     "per_class",
     "precision_recall_f1_of",
     "probability_scores",
+    "quadratic_kappa",
     "regression_scores",
     "rouge",
     "rouge_tokens",
     "set_counts",
     "squad_normalise",
+    "steps_off",
     "token_f1",
     "weighted_f1",
     "weighted_f1_of",

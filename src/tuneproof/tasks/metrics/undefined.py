@@ -15,6 +15,8 @@ WHY_NONE: Mapping[str, str] = {
     "precision": "nothing was predicted",
     "recall": "nothing is there to be found",
     "f1": "nothing was predicted and nothing is there to be found",
+    "quadratic_kappa": "neither the truth nor the predictions vary",
+    "steps_off": "there are no items",
     "rare_precision": "nothing was given the rare label",
     "rare_recall": "no row has the rare label",
     "rare_f1": "no row has the rare label and none was given it",
