@@ -139,6 +139,9 @@ class Train(Section):
     layer_lr_decay: float = Field(
         1.0, gt=0, le=1, description="a layer learns at this many times the rate of the layer above it"
     )
+    class_weights: Literal["none", "root", "balanced", "focal"] = decide(
+        "rows of rare labels count more in the loss: by the root of their rarity, in full, or while not learnt yet"
+    )
     weight_decay: float = Field(
         0.01, ge=0, lt=1, description="decoupled weight decay on matrices, not on biases and norms"
     )

@@ -17,6 +17,7 @@ from tuneproof.modalities import Example
 from tuneproof.prepare import prepare
 from tuneproof.records import Prediction, Schema
 from tuneproof.tasks import TASKS, rules, task_of
+from tuneproof.tasks.classification import emphasis
 
 ANSWERS = {name: task.answer for name, task in TASKS.items()}
 
@@ -199,3 +200,44 @@ def test_steps_are_measured_by_how_far_off_they_are(tmp_path: Path) -> None:
     a, b = np.array([0, 0, 2, 1]), np.array([0, 2, 1, 1])
     expected = 1 - ((a - b) ** 2).sum() * 4 / ((a[:, None] - b[None]) ** 2).sum()
     assert scores.values["quadratic_kappa"] == pytest.approx(expected)
+
+
+def test_class_weights_keep_the_mean_and_balance_the_classes() -> None:
+    counts = [900, 90, 10]
+    assert emphasis("none", counts) is None and emphasis(None, counts) is None
+    for how, ratio in (("balanced", 90), ("root", 90**0.5)):
+        found = emphasis(how, counts)
+        assert found is not None
+        assert sum(w * n for w, n in zip(found.weights, counts, strict=True)) == pytest.approx(sum(counts))
+        assert found.weights[2] / found.weights[0] == pytest.approx(ratio)
+    assert emphasis("balanced", [5, 0]).weights[1] == 0.0
+
+
+@pytest.mark.parametrize("how", ["root", "balanced", "focal"])
+def test_class_weights_reach_the_loss(make_work: Any, how: str) -> None:
+    import torch
+
+    from tuneproof.predict import open_model
+
+    work = make_work("text-classification", "full")
+    model = open_model(work.answer, work.schema, work.config, work.base, None).eval()
+    train = [example for example in work.train if example.label == 0][:2] + [e for e in work.train if e.label == 1][:6]
+    answer = work.answer.weighing(how, train)
+    batch = work.encoder.collate(train)
+    with torch.no_grad():
+        logs = work.answer.logits(model, batch).log_softmax(-1)
+        own = -logs[torch.arange(8), batch.labels]
+        factor = (1 - own.neg().exp()) ** 2 if how == "focal" else torch.tensor(answer.emphasis.weights)[batch.labels]
+        assert float(answer.loss(model, batch)) == pytest.approx(float((own * factor).sum()), rel=1e-5)
+        assert float(work.answer.loss(model, batch)) == pytest.approx(float(own.sum()), rel=1e-5)
+    assert how == "focal" or answer.emphasis.weights[0] > answer.emphasis.weights[1]
+
+
+def test_training_does_not_stop_before_the_rare_label_was_found_once() -> None:
+    from tuneproof.records import Scores
+    from tuneproof.train.drive import since_best
+
+    like = Scores("rare_f1", {"rare_f1": 0.0}, 10)
+    assert since_best([0.0, None, 0.0, 0.0], like) == 0
+    assert since_best([0.0, 0.2, 0.1, 0.1], like) == 2
+    assert since_best([0.4, 0.5, 0.6], Scores("mae", {"mae": 0.6}, 10, higher_is_better=False)) == 2

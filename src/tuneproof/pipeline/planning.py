@@ -110,7 +110,8 @@ def work_of(ready: Ready, config: Config) -> Work:
     examples = ready.encoded.examples
     base = Path(ready.facts.path)
     validation, _ = divided(ready.encoded.splits.validation.columns["id"], examples["validation"], ready.schema.choices)
-    return Work(ready.task.answer, ready.schema, config, base, ready.encoder, examples["train"], validation)
+    answer = ready.task.answer.weighing(config.train.class_weights, examples["train"])
+    return Work(answer, ready.schema, config, base, ready.encoder, examples["train"], validation)
 
 
 @contextmanager

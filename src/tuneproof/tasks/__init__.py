@@ -104,6 +104,10 @@ class Answer(Protocol):
         """Predictions of any system with the per-item scores that the metric that decides is made of."""
         ...
 
+    def weighing(self, how: str | None, train: Sequence[Example]) -> Answer:
+        """The same answer, its loss counting these rows by the frequency of their label (``train.class_weights``)."""
+        ...
+
     def template(self, encoder: Encoder) -> str:
         """What stands around a question, and the tokens of a fixed one, where a loss depends on them; else ""."""
         ...

@@ -7,8 +7,9 @@ It does not know whether a row was a text, an image or a table: the modality mad
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +28,28 @@ from tuneproof.tasks.pretrained import load_pretrained
 from tuneproof.tasks.rules import Floats, Rule
 from tuneproof.tasks.tables import Canonical, canonical_texts
 
+FOCUS = 2.0  # gamma of the focal loss: a row that has 90% already counts a hundredth (arXiv 1708.02002)
+
+
+@dataclass(frozen=True, slots=True)
+class Emphasis:
+    """Which rows count more in the loss; a row counts 1 on average, so that the learning rate means the same."""
+
+    weights: tuple[float, ...] = ()  # of each class
+    gamma: float = 0.0  # of the focal loss
+
+
+def emphasis(how: str | None, counts: Sequence[int]) -> Emphasis | None:
+    """What ``train.class_weights`` asks for with these rows per class; None where rows count alike."""
+    if how in (None, "none"):
+        return None
+    if how == "focal":
+        return Emphasis(gamma=FOCUS)
+    power = 0.5 if how == "root" else 1.0
+    raw = [(1 / count) ** power if count else 0.0 for count in counts]
+    mean = sum(weight * count for weight, count in zip(raw, counts, strict=True)) / sum(counts)
+    return Emphasis(tuple(weight / mean for weight in raw))
+
 
 class Classification:
     primary: ClassVar[str] = "accuracy"
@@ -37,7 +60,15 @@ class Classification:
     unit: ClassVar[str] = "row"
     kinds: ClassVar[tuple[str, ...]] = ("encoder",)
     options: ClassVar[frozenset[str]] = frozenset(
-        {"data.text", "data.second", "data.label", "evaluate.protected", "evaluate.favourable", "evaluate.prompted"}
+        {
+            "data.text",
+            "data.second",
+            "data.label",
+            "train.class_weights",
+            "evaluate.protected",
+            "evaluate.favourable",
+            "evaluate.prompted",
+        }
     )
     shows: ClassVar[frozenset[str]] = frozenset({"label", "confidence", "probabilities"})
     baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf-linear", "frozen-linear")
@@ -45,12 +76,23 @@ class Classification:
         "train.epochs": (4.0, "enough for a classifier; the best validation decides which weights are kept"),
         "train.batch_size": (32, "usual for short texts"),
         "train.schedule": ("linear", "usual for encoders"),
+        "train.class_weights": (
+            "none",
+            "a rare label is met by a threshold that is fitted afterwards",
+        ),
     }
 
-    def __init__(self, temperature: float = 1.0, decides: Rule | None = None, apart: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        temperature: float = 1.0,
+        decides: Rule | None = None,
+        apart: tuple[str, ...] = (),
+        emphasis: Emphasis | None = None,
+    ) -> None:
         self.temperature = temperature  # divides the logits of predictions, never those of the loss
         self.decides: Rule = decides or {}
         self.apart = apart  # the label that is rare, or stands for none of the others; or all of them in their order
+        self.emphasis = emphasis  # of the loss in training
 
     def fitted(self, schema: Schema) -> Classification:
         if schema.rare is not None:
@@ -60,16 +102,21 @@ class Classification:
         return Ordinal(apart=schema.labels) if schema.ordinal else self
 
     def at_temperature(self, temperature: float) -> Classification:
-        return type(self)(temperature, self.decides, self.apart)
+        return type(self)(temperature, self.decides, self.apart, self.emphasis)
 
     def rule(self, logits: Floats, examples: Sequence[Example], schema: Schema) -> Rule:
         return {}
 
     def ruled(self, rule: Rule) -> Classification:
-        return type(self)(self.temperature, rule, self.apart)
+        return type(self)(self.temperature, rule, self.apart, self.emphasis)
 
     def marked(self, predictions: Sequence[Prediction]) -> list[Prediction]:
         return list(predictions)
+
+    def weighing(self, how: str | None, train: Sequence[Example]) -> Classification:
+        counts = Counter(example.label for example in train if example.label is not None)
+        found = emphasis(how, [counts[label] for label in range(1 + max(counts))])
+        return type(self)(self.temperature, self.decides, self.apart, found)
 
     def template(self, encoder: Encoder) -> str:
         return ""
@@ -123,7 +170,14 @@ class Classification:
 
     def loss(self, model: Module, batch: Batch) -> Tensor:
         assert batch.labels is not None
-        return functional.cross_entropy(self.logits(model, batch), batch.labels, reduction="sum")
+        logits = self.logits(model, batch)
+        if self.emphasis is None:
+            return functional.cross_entropy(logits, batch.labels, reduction="sum")
+        each = functional.cross_entropy(logits, batch.labels, reduction="none")  # (B,)
+        if self.emphasis.gamma:
+            return (each * (1 - torch.exp(-each)) ** self.emphasis.gamma).sum()
+        weights = torch.tensor(self.emphasis.weights, device=each.device)
+        return (each * weights[batch.labels]).sum()
 
     def logits(self, model: Module, batch: Batch) -> Tensor:
         logits: Tensor = model(**batch.inputs).logits.float()  # (B, classes)

@@ -71,6 +71,9 @@ class MultiLabel(Classification):
             problem_type="multi_label_classification",
         )
 
+    def weighing(self, how: str | None, train: Sequence[Example]) -> MultiLabel:
+        return self
+
     def loss(self, model: Module, batch: Batch) -> Tensor:
         """Of a row the sum over its labels: a label that is hardly ever there must not vanish in a mean."""
         assert batch.values is not None

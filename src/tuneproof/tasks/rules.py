@@ -56,6 +56,9 @@ class Likeliest:
     def marked(self, predictions: Sequence[Prediction]) -> list[Prediction]:
         return list(predictions)
 
+    def weighing(self, how: str | None, train: Sequence[Example]) -> Self:
+        return self
+
 
 def rare_label(labels: Sequence[str]) -> str | None:
     """Of the labels of the training rows the rare one: the smaller of two, with a fifth of the rows at most."""

@@ -142,8 +142,13 @@ def stop_early(progress: Iterable[Progress], run: Run, *, patience: int) -> Gene
 
 
 def since_best(values: list[float | None], like: Scores) -> int:
-    """How many validations ago the best one was; ties go to the earlier."""
+    """How many validations ago the best one was; ties go to the earlier.
+
+    0 as long as a share of what was found is 0: a rare label, or an entity, is found late and is no reason to stop.
+    """
     sign = 1.0 if like.higher_is_better else -1.0
+    if like.higher_is_better and not any(values):
+        return 0
     signed = [sign * value if value is not None else float("-inf") for value in values]
     return len(signed) - 1 - signed.index(max(signed))
 
