@@ -1,0 +1,225 @@
+"""Every task on real data: ``tuneproof tune`` with default settings and seed 0, against its baselines.
+
+    python benchmarks/tasks_real.py [--data DIR] [--only clinc150 ...] [--table]
+
+``DIR`` holds one folder per data set. SETS is the literal table: a row is the files of a run, or a function that writes
+them from the files of the set. Each run is a process of its own. Results go to ``benchmarks/results/tasks_real.json``
+with commit, versions and hardware, and from there to ``docs/tasks_real.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "tasks_real.json"
+PAGE = HERE.parent / "docs" / "tasks_real.md"
+HEAD = (
+    "data",
+    "model, method",
+    "metric",
+    "tuned (95% interval)",
+    "beside it",
+    "baselines",
+    "rows",
+    "verdict",
+    "minutes",
+    "commit",
+)
+ACTS = frozenset(
+    ("contentonly", "confirmation", "thankyou", "openinggreeting", "rejection", "closinggreeting", "outofdomain")
+)  # of multidogo: what a turn does, and not what a customer wants
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """A row of the table."""
+
+    task: str
+    train: tuple[str, ...]  # files of the set, one run
+    test: str
+    beside: tuple[str, ...] = ()  # metrics that are shown beside the one that decides
+    options: tuple[str, ...] = ()
+    derive: Callable[[Path], Iterator[dict[str, Any]]] | None = None  # rows from a file of the set
+    note: str = field(default="")
+
+
+def intents(file: Path) -> Iterator[dict[str, Any]]:
+    """Each customer turn with its intent; the conversation stays together."""
+    for line in file.read_text(encoding="utf-8").splitlines():
+        turn = json.loads(line)
+        yield {"text": " ".join(turn["tokens"]), "label": turn["intent"], "conversation": turn["conversation"]}
+
+
+def wishes(file: Path) -> Iterator[dict[str, Any]]:
+    """Each conversation's customer turns as one text, with all that the customer wants."""
+    texts: dict[str, list[str]] = {}
+    wanted: dict[str, set[str]] = {}
+    for line in file.read_text(encoding="utf-8").splitlines():
+        turn = json.loads(line)
+        texts.setdefault(turn["conversation"], []).append(" ".join(turn["tokens"]))
+        wanted.setdefault(turn["conversation"], set()).update(set(turn["intent"].split("<div>")) - ACTS)
+    for name, turns in texts.items():
+        yield {"text": "\n".join(turns), "labels": sorted(wanted[name])}
+
+
+def reading(file: Path) -> Iterator[dict[str, Any]]:
+    """The reading level of a text as a number: 1 elementary, 2 intermediate, 3 advanced, a step between articles."""
+    levels = {"elementary": 1, "intermediate": 2, "advanced": 3}
+    for line in file.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        yield {"text": row["text"], "score": levels[row["label"]], "article": row["article"]}
+
+
+SETS: dict[str, Set] = {
+    "amazon_google_matching": Set(
+        "text-classification", ("train.csv", "valid.csv"), "test.csv", ("rare_precision", "rare_recall", "accuracy")
+    ),
+    "clinc150": Set(
+        "text-classification",
+        ("train.jsonl", "val.jsonl"),
+        "test.jsonl",
+        ("in_scope_accuracy", "out_of_scope_recall", "macro_f1"),
+    ),
+    "multidogo_finance intents": Set(
+        "text-classification",
+        ("train.jsonl", "validation.jsonl"),
+        "test.jsonl",
+        ("macro_f1", "in_scope_accuracy", "out_of_scope_recall"),
+        ("--group", "conversation"),
+        intents,
+    ),
+    "multidogo_finance wishes": Set(
+        "multi-label-classification",
+        ("train.jsonl", "validation.jsonl"),
+        "test.jsonl",
+        ("macro_f1", "subset_accuracy"),
+        ("--too-long", "cut"),
+        wishes,
+        "whole conversations; labels are the intents of all turns that are no mere acts of talk",
+    ),
+    "onestop_english levels": Set(
+        "text-regression",
+        ("train.jsonl",),
+        "test.jsonl",
+        ("rmse", "r2", "spearman"),
+        ("--too-long", "cut", "--group", "article", "--task", "text-regression"),
+        reading,
+        "reading levels as the numbers 1 to 3",
+    ),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
+    parser.add_argument("--only", nargs="*")
+    parser.add_argument("--runs", type=Path, default=Path("runs/tasks"))
+    parser.add_argument("--table", action="store_true", help="only write the page from the results")
+    asked = parser.parse_args()
+    found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    if not asked.table and not asked.data.is_dir():
+        print(f"Skipped: there is no folder {asked.data}; name one with --data.")
+        return
+    for name, row in SETS.items():
+        if asked.table or (asked.only is not None and name not in asked.only):
+            continue
+        found[name] = run(row, name, asked.data / name.split()[0], asked.runs / name.replace(" ", "-"))
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        print(f"{name}: {found[name]['headline']}", flush=True)
+    PAGE.write_text(page(found), encoding="utf-8")
+
+
+def run(row: Set, name: str, folder: Path, runs: Path) -> dict[str, Any]:
+    """One tuning in a process of its own; its report in short."""
+    began = time.monotonic()
+    files = [derived(row, folder / file, runs) for file in (*row.train, row.test)]
+    options = ["--test", str(files[-1]), "--runs", str(runs), *row.options]
+    command = [sys.executable, "-m", "tuneproof.cli", "tune", *map(str, files[:-1]), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+    made = max(
+        (path for path in runs.iterdir() if (path / "run.json").is_file()), key=lambda path: path.stat().st_mtime
+    )
+    return summary(made, time.monotonic() - began)
+
+
+def derived(row: Set, file: Path, runs: Path) -> Path:
+    """The file itself, or the rows that are made of it."""
+    if row.derive is None:
+        return file
+    made = runs / "data" / f"{file.stem}.jsonl"
+    made.parent.mkdir(parents=True, exist_ok=True)
+    made.write_text("".join(json.dumps(one) + "\n" for one in row.derive(file)), encoding="utf-8")
+    return made
+
+
+def summary(run: Path, wall: float) -> dict[str, Any]:
+    """What is kept of a run."""
+    report = json.loads((run / "eval/test/report.json").read_text(encoding="utf-8"))
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE, check=True
+    )
+    return {
+        "headline": report["headline"],
+        "verdict": report["verdict"],
+        "model": report["run"]["model"],
+        "method": report["run"]["method"],
+        "primary": report["scores"]["primary"],
+        "rows": report["scores"]["n"],
+        "systems": {s["name"]: {**s["values"], "interval": s["interval"]} for s in report["scores"]["systems"]},
+        "notes": [note for note in report["scores"]["notes"] if note.startswith("Decided")],
+        "minutes": round(wall / 60, 1),
+        "commit": commit.stdout.strip(),
+        "versions": report["run"]["versions"],
+        "machine": report["run"]["machine"],
+    }
+
+
+def page(found: dict[str, Any]) -> str:
+    """The results as docs/tasks_real.md."""
+    lines = [
+        "# Every task on real data",
+        "",
+        "`tuneproof tune` with default settings and seed 0, one run each, on the official test rows. Made by",
+        "`python benchmarks/tasks_real.py --data DIR`. Training noise is not in the intervals.",
+        "",
+        f"| {' | '.join(HEAD)} |",
+        f"|{'---|' * len(HEAD)}",
+    ]
+    for name, one in found.items():
+        lines.append(_line(name, one, SETS[name].beside if name in SETS else ()))
+    notes = [f"* {name}: {row.note}." for name, row in SETS.items() if row.note and name in found]
+    notes += [f"* {name}: {note}" for name, one in found.items() for note in one["notes"]]
+    if found:
+        first = next(iter(found.values()))
+        versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
+        notes.append(
+            f"* Machine: {first['machine']}, shared with other work, so minutes are an upper bound; {versions}."
+        )
+    return "\n".join([*lines, "", *notes]) + "\n"
+
+
+def _line(name: str, one: dict[str, Any], beside: Sequence[str]) -> str:
+    (_, tuned), *others = one["systems"].items()
+    low, high = tuned["interval"]
+    more = "; ".join(f"{metric} {tuned[metric]:.3f}" for metric in beside if tuned.get(metric) is not None)
+    against = "; ".join(f"{title} {values[one['primary']]:.3f}" for title, values in others)
+    return (
+        f"| {name} | {one['model']}, {one['method']} | {one['primary']} | {tuned[one['primary']]:.3f} "
+        f"({low:.3f} to {high:.3f}) | {more} | {against} | {one['rows']:,} | {one['verdict']} | {one['minutes']} | "
+        f"{one['commit']} |"
+    )
+
+
+if __name__ == "__main__":
+    main()
