@@ -106,7 +106,7 @@ def evaluate(run: Run, subject: Subject, say: Say) -> dict[str, Any]:
     texts = [tuned.answer.texts(row)[0] for row in table.rows()]
     systems = _systems(predictions, tuned, _rows(base, subject, table, test, texts), table, say)
     answers = _side_by_side(table, tuned.answer, replies, _replies(base, table))
-    parts = slice_names(table, predictions, texts, bool(subject.schema.labels))
+    parts = slice_names(table, predictions, texts, bool(subject.schema.labels) and subject.schema.rare is None)
     folder = run.evaluation(subject.id)
     _write_predictions(folder, table, systems, parts)
     outcome = Outcome(

@@ -142,7 +142,15 @@ def _schema(raw: Table, schema: Schema, this: Task) -> Schema:
             f"{error.message.rstrip('.')}; the run is for {this.name}.",
             f"Its columns were {rows.quoted(list(schema.fields.values()))}.",
         ) from None
-    return dataclasses.replace(schema, fields=found.fields, layout=found.layout)
+    return dataclasses.replace(
+        found,
+        labels=schema.labels,
+        several=schema.several,
+        scale=schema.scale,
+        rare=schema.rare,
+        outside=schema.outside,
+        ordinal=schema.ordinal,
+    )
 
 
 def _known_labels(table: Table, schema: Schema) -> None:

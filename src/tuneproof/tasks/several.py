@@ -45,7 +45,7 @@ def text_and_labels(columns: Sequence[Column], asked: Data) -> Guess | None:
             return None
         fields, what = {"text": text.name}, f'column "{text.name}" is the text'
     reason = f'{what}, column "{column.name}" holds {how}, several a row; as one label: --task text-classification'
-    return Guess(f"text+{how}", {**fields, "labels": column.name}, 0.98 if asked.label else 0.93, reason)
+    return Guess(f"text+{how}", {**fields, "labels": column.name}, 0.98 if asked.label else 0.87, reason)
 
 
 def column_of_several(columns: Sequence[Column], asked: Data) -> tuple[Column, str] | None:
