@@ -22,7 +22,7 @@ from torch.nn.functional import linear
 
 
 def adapted_at_once(options: LoraConfig, model: Module) -> LoraConfig:
-    """The same options, under which linear layers of ``model`` compute as said above; quantised ones are left to peft."""
+    """The same options, under which linear layers of ``model`` compute as said above; quantised ones are peft's."""
     if all(type(module) is Linear for module in model.modules() if isinstance(module, Linear)):
         options._register_custom_module({Linear: AtOnce})
     return options

@@ -60,7 +60,7 @@ def is_quantity(column: Column, asked_for: bool = False) -> bool:
 
 def canonical_number(row: Row, schema: Schema) -> dict[str, Any]:
     """The text or pair, and the number."""
-    value = row.get(schema.fields["target"])
+    value: Any = row.get(schema.fields["target"])
     if blank(value):
         raise Unusable("no number")
     texts = asked_texts(row, schema)

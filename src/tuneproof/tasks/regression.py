@@ -78,7 +78,8 @@ class Regression(Likeliest):
         assert batch.values is not None
         config: Any = model.config
         wanted = (batch.values - config.target_mean) / config.target_scale  # (B, 1)
-        return (self.logits(model, batch) - wanted).square().sum()
+        loss: Tensor = (self.logits(model, batch) - wanted).square().sum()
+        return loss
 
     def logits(self, model: Module, batch: Batch) -> Tensor:
         logits: Tensor = model(**batch.inputs).logits.float()  # (B, 1)
