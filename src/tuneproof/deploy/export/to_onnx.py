@@ -46,6 +46,9 @@ class _Graph(Module):
 def refuses(subject: Subject) -> str:
     if subject.auto not in ENCODERS:
         return "a graph without a cache would read everything anew for each token: use gguf, ollama or vllm"
+    schema = subject.predictor.schema
+    if schema.several or schema.scale is not None:
+        return "the graph's probabilities are those of one label; several labels or a number: use merged"
     return cannot_merge(subject)
 
 
