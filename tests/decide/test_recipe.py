@@ -29,7 +29,7 @@ from tuneproof.records import ModelFacts
 from tuneproof.tasks import TASKS
 
 LAPTOP = Machine(cores=2, memory=16 * 2**30, free=8 * 2**30, gpu=None)
-KINDS = {"text-classification": "encoder", "instruction": "decoder"}
+KINDS = {name: task.answer.kinds[0] for name, task in TASKS.items()}
 
 
 def model(kind: str = "encoder", parameters: int = 22_700_000, width: int = 384, layers: int = 6) -> ModelFacts:
