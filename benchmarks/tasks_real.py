@@ -106,6 +106,43 @@ SETS: dict[str, Set] = {
         wishes,
         "whole conversations; labels are the intents of all turns that are no mere acts of talk",
     ),
+    "ncbi_disease": Set(
+        "token-classification",
+        ("train.jsonl", "validation.jsonl"),
+        "test.jsonl",
+        ("entity_precision", "entity_recall"),
+    ),
+    "sec_filings_ner": Set(
+        "token-classification",
+        ("train.jsonl",),
+        "test.jsonl",
+        ("entity_precision", "entity_recall"),
+        ("--too-long", "cut"),
+    ),
+    "wnut17": Set(
+        "token-classification",
+        ("train.jsonl", "validation.jsonl"),
+        "test.jsonl",
+        ("entity_precision", "entity_recall"),
+    ),
+    "fashion_brands_ner": Set(
+        "token-classification", ("train.jsonl",), "test.jsonl", ("entity_precision", "entity_recall")
+    ),
+    "multidogo_finance slots": Set(
+        "token-classification",
+        ("train.jsonl", "validation.jsonl"),
+        "test.jsonl",
+        ("entity_precision", "entity_recall"),
+        ("--group", "conversation"),
+    ),
+    "cuad_qa_short": Set(
+        "question-answering",
+        ("train.jsonl",),
+        "test.jsonl",
+        ("exact_match", "answerable_f1", "no_answer_f1"),
+    ),
+    "xquad_en": Set("question-answering", ("train.jsonl",), "test.jsonl", ("exact_match",)),
+    "covid_qa": Set("question-answering", ("train.jsonl",), "test.jsonl", ("exact_match",)),
     "onestop_english levels": Set(
         "text-regression",
         ("train.jsonl",),

@@ -47,6 +47,8 @@ CHATML = (
 # Options under which a tiny model does a whole run in a few seconds, all of it on one thread.
 QUICK = {"train.threads": 1, "train.log_every": 1, "model.precision": "fp32"}
 
+READS = {"text": 64, "chat": 256}  # tokens that the tiny model of a modality can read
+
 MakeWork = Callable[..., Any]
 
 
@@ -133,6 +135,34 @@ def topic_rows(count: int, seed: int = 0) -> list[dict[str, str]]:
     return rows
 
 
+def tagged_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """The words of reviews with tags that follow from them: things side by side are one entity."""
+    kinds = {**dict.fromkeys(THINGS, "thing"), **dict.fromkeys(GOOD, "praise"), **dict.fromkeys(BAD, "blame")}
+    rows: list[dict[str, Any]] = []
+    for review in review_rows(count, seed):
+        words, tags = review["text"].split(), ["O"]
+        for word in words:
+            kind = kinds.get(word)
+            tags.append("O" if kind is None else f"{'I' if tags[-1][2:] == kind else 'B'}-{kind}")
+        rows.append({"tokens": words, "ner_tags": tags[1:]})
+    return rows
+
+
+def question_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Which word of a review praises or blames; one question in four has no answer, and some reviews are long."""
+    draw = random.Random(seed)
+    rows: list[dict[str, Any]] = []
+    for number, review in enumerate(review_rows(count, seed)):
+        praised = review["label"] == "positive"
+        asked = praised if number % 4 else not praised
+        context = " ".join([*draw.choices(FILLER, k=80 if number % 8 == 1 else 0), review["text"]])
+        word = next((word for word in context.split() if word in (GOOD if praised else BAD)), "")
+        found = [{"text": word, "answer_start": context.index(word)}] if asked == praised else []
+        question = f"which word is {'great' if asked else 'awful'}"
+        rows.append({"question": question, "context": context, "answers": found})
+    return rows
+
+
 def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
     with path.open("w", encoding="utf-8", newline="") as out:
         writer = csv.DictWriter(out, list(rows[0]))
@@ -168,6 +198,18 @@ def topics(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def dialogues(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """40 dialogues."""
     return write_jsonl(tmp_path_factory.mktemp("data") / "dialogues.jsonl", chat_rows(40))
+
+
+@pytest.fixture(scope="session")
+def tagged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """80 sentences with a tag for each word."""
+    return write_jsonl(tmp_path_factory.mktemp("data") / "tagged.jsonl", tagged_rows(80))
+
+
+@pytest.fixture(scope="session")
+def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """80 questions about reviews, some without an answer."""
+    return write_jsonl(tmp_path_factory.mktemp("data") / "questions.jsonl", question_rows(80))
 
 
 # -- models
@@ -268,17 +310,27 @@ def build_llama(folder: Path, *, template: str | None = CHATML) -> Path:
 @pytest.fixture(scope="session")
 def bases(tiny_bert: Path, tiny_llama: Path) -> Mapping[str, Path]:
     """For each task a pretrained model that can do it."""
-    encoders = ("text-classification", "multi-label-classification", "text-regression")
-    return {**dict.fromkeys(encoders, tiny_bert), "instruction": tiny_llama}
+    readers = (
+        "text-classification",
+        "multi-label-classification",
+        "text-regression",
+        "token-classification",
+        "question-answering",
+    )
+    return {**dict.fromkeys(readers, tiny_bert), "instruction": tiny_llama}
 
 
 @pytest.fixture(scope="session")
-def files(reviews: Path, topics: Path, scored: Path, dialogues: Path) -> Mapping[str, Path]:
+def files(
+    reviews: Path, topics: Path, scored: Path, dialogues: Path, tagged: Path, questions: Path
+) -> Mapping[str, Path]:
     """For each task a file."""
     return {
         "text-classification": reviews,
         "multi-label-classification": topics,
         "text-regression": scored,
+        "token-classification": tagged,
+        "question-answering": questions,
         "instruction": dialogues,
     }
 
@@ -298,7 +350,7 @@ def make_work(one_thread: None, bases: Mapping[str, Path], files: Mapping[str, P
     def make(task: str, method: str, options: Mapping[str, Any] | None = None, *, rows: int | None = None) -> Work:
         config = settings(task, method, {"model.name": str(bases[task]), **(options or {})})
         this = TASKS[task]
-        encoder = MODALITIES[this.modality](bases[task], 256 if task == "instruction" else 64)
+        encoder = MODALITIES[this.modality](bases[task], READS[this.modality])
         prepared = prepare(files[task], config.data, {name: row.answer for name, row in TASKS.items()})
         encoded = encode(prepared.splits, prepared.schema, this.answer, encoder, "refuse")
         train, held_out = encoded.examples["train"][:rows], encoded.examples["validation"]
@@ -309,9 +361,11 @@ def make_work(one_thread: None, bases: Mapping[str, Path], files: Mapping[str, P
 
 def settings(task: str, method: str, options: Mapping[str, Any]) -> Config:
     """A decided configuration: nothing that training reads is None."""
+    from tuneproof.tasks import TASKS
+
     decided: dict[str, Any] = {
         **QUICK,
-        "model.max_length": 256 if task == "instruction" else 64,
+        "model.max_length": READS[TASKS[task].modality],
         "method.name": method,
         "train.lr": 1e-3 if method == "full" else 3e-3,
         "train.head_lr_factor": 1.0,

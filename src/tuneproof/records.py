@@ -77,6 +77,7 @@ class Guess:
     fields: Mapping[str, str]  # part -> column, such as {"text": "review", "label": "stars"}
     sureness: float  # 0..1; the surest task wins, two within .05 of each other is a question to the user
     reason: str
+    group: str | None = None  # column whose rows belong together, where the layout itself says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ class Schema:
     rare: str | None = None  # of two labels the rare one, whose F1 decides
     ordinal: bool = False  # whether the labels are steps of a scale, in their order
     outside: str | None = None  # the label that stands for none of the others
+    tags: tuple[str, ...] = ()  # what a word can be tagged as, for token classification
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -103,8 +105,8 @@ class Schema:
 
     @property
     def outputs(self) -> int:
-        """Numbers that a head gives: one per label, or the one to predict; 0 for tasks of another kind."""
-        return len(self.choices) or int(self.scale is not None)
+        """Numbers that a head gives: one per label or tag, or the one to predict; 0 for tasks of another kind."""
+        return len(self.choices) or len(self.tags) or int(self.scale is not None)
 
 
 @dataclass(frozen=True, slots=True)

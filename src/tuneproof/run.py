@@ -149,7 +149,7 @@ class Run:
     def schema(self) -> Schema:
         raw = self.read_json("data/schema.json")
         scale = tuple(raw["scale"]) if raw.get("scale") else None
-        lists = {name: tuple(raw.get(name, ())) for name in ("labels", "reasons", "several")}
+        lists = {name: tuple(raw.get(name, ())) for name in ("labels", "reasons", "several", "tags")}
         return Schema(**{**raw, **lists, "scale": scale})
 
     @property

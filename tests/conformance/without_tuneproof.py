@@ -27,7 +27,31 @@ def opened(request):
     return PeftModel.from_pretrained(auto.from_pretrained(request["base"], **labels), request["folder"]).eval()
 
 
+def span_loss(model, windows):
+    """Of one question: start and end are each a softmax over the context tokens of all of its windows."""
+    sides = ([], [])
+    for window in windows:
+        types = {} if window["types"] is None else {"token_type_ids": torch.tensor([window["types"]])}
+        out = model(input_ids=torch.tensor([window["ids"]]), **types)
+        kept = [0, *range(window["first"], window["first"] + window["count"])]
+        for side, logits in zip(sides, (out.start_logits, out.end_logits), strict=True):
+            side.append((logits[0].float(), kept))
+    answered = any(sum(window["span"]) for window in windows)
+    loss = 0.0
+    for which, side in enumerate(sides):
+        everything = torch.cat([logits[kept] for logits, kept in side]).logsumexp(0)
+        right = [
+            logits[window["span"][which]]
+            for (logits, _), window in zip(side, windows, strict=True)
+            if sum(window["span"]) or not answered
+        ]
+        loss += float(everything - torch.stack(right).logsumexp(0)) / 2
+    return [loss]
+
+
 def figures(model, row):
+    if row["windows"]:
+        return span_loss(model, row["windows"])
     logits = model(input_ids=torch.tensor([row["ids"]])).logits[0].float()
     if row["scale"] is not None:  # as the card of the model says
         return [float(logits[0]) * row["scale"][1] + row["scale"][0]]
@@ -37,6 +61,8 @@ def figures(model, row):
         )
         return [float(loss), *(float(share) for share in logits.sigmoid())]  # labels are numbered in their order
     logs = logits.log_softmax(-1)
+    if row["tags"] is not None:
+        return [-sum(float(logs[i, tag]) for i, tag in enumerate(row["tags"]) if tag >= 0)]
     if row["loss"] is None:
         names = model.config.id2label
         shares = {names[i]: float(p) for i, p in enumerate(logs.exp())}
@@ -52,6 +78,8 @@ for request in json.load(sys.stdin):
     with torch.inference_mode():
         model = opened(request)
         answers[request["name"]] = [figures(model, row) for row in request["rows"]]
-    answers[request["name"] + " learnt"] = [row["loss"] or [] for row in request["rows"]]
+    answers[request["name"] + " learnt"] = [
+        row["loss"] or [tag >= 0 for tag in row["tags"] or []] for row in request["rows"]
+    ]
     transformers.AutoTokenizer.from_pretrained(request["folder"])
 json.dump(answers, sys.stdout)

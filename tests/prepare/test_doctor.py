@@ -14,7 +14,6 @@ from tuneproof.config import Check, Data
 from tuneproof.errors import CheckError, ConfigError
 from tuneproof.prepare import Diagnosis, Prepared, examine, prepare
 from tuneproof.tasks import TASKS
-from tuneproof.tasks.readable import READABLE
 
 ANSWERS = {name: task.answer for name, task in TASKS.items()}
 WORDS = ["amber", "brass", "cedar", "denim", "ebony", "flint", "glass", "hemp", "ivory", "jute"]
@@ -113,18 +112,17 @@ def test_without_an_encoder_the_rest_is_looked_at(file: Path) -> None:
     assert looked["leakage"].found
 
 
-def test_a_task_that_nothing_is_tuned_for_is_examined(tmp_path: Path) -> None:
+def test_tagged_words_are_examined(tmp_path: Path) -> None:
     line = '{{"tokens": ["{0}", "lives", "in", "{1}"], "tags": ["B-PER", "O", "O", "B-LOC"]}}\n'
     text = "".join(line.format(a, b) for a in WORDS for b in WORDS if a != b)
     broken = '{"tokens": ["one", "two"], "tags": ["O"]}\n'
     (tmp_path / "a.jsonl").write_text(text + broken, encoding="utf-8")
-    prepared = prepare(tmp_path / "a.jsonl", Data(), {**ANSWERS, **READABLE})
-    assert prepared.schema.task == "token-classification" and prepared.schema.fields == {
-        "tokens": "tokens",
-        "tags": "tags",
-    }
+    prepared = prepare(tmp_path / "a.jsonl", Data(), ANSWERS)
+    assert prepared.schema.task == "token-classification"
+    assert prepared.schema.fields == {"words": "tokens", "tags": "tags"}
+    assert prepared.schema.tags == ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
     assert [(drop.reason, drop.lines) for drop in prepared.ledger.dropped if "tag" in drop.reason] == [
         ("not one tag for each word", (91,))
     ]
-    after = examine(prepared, READABLE["token-classification"], Check(), seed=0)
+    after = examine(prepared, ANSWERS["token-classification"], Check(), seed=0)
     assert after.prepared.ledger.closes()

@@ -11,6 +11,7 @@ from tuneproof.errors import DataError
 from tuneproof.prepare import prepare
 
 TEXT, CHAT = "text-classification", "instruction"
+TAGS, QUESTIONS = "token-classification", "question-answering"
 INFERRED = {
     "banking77/train.csv": (TEXT, "text", "label", 77),
     "clinc150/train.jsonl": (TEXT, "text", "label", 151),
@@ -29,6 +30,9 @@ INFERRED = {
     "gsm8k/train.jsonl": (CHAT, "question", "answer", 0),
     "mts_dialog/train.jsonl": (CHAT, "document", "summary", 0),
     "scitldr_a/train.jsonl": (CHAT, "document", "summary", 0),
+    "wnut17/train.jsonl": (TAGS, "tokens", "ner_tags", 0),
+    "xquad_en/train.jsonl": (QUESTIONS, "question", "context", 0),
+    "covid_qa/full_papers_sample.squad.json": (QUESTIONS, "question", "answers", 0),
     "messy_inputs/sms_spam_cp1252_semicolon.csv": (TEXT, "text", "label", 6),
     "messy_inputs/alpaca_user_oriented.json": (CHAT, "instruction", "output", 0),
     "messy_inputs/sharegpt_vicuna_dummy.json": (CHAT, "conversations", None, 0),
@@ -40,8 +44,6 @@ INFERRED = {
 REFUSED = {
     "heart_cleveland/train.csv": "no task fits",
     "student_performance/train.csv": "no task fits",
-    "wnut17/train.jsonl": "token classification",
-    "xquad_en/train.jsonl": "extractive question answering",
     "messy_inputs/avengers.csv": "iconv -f CP1252",
     "messy_inputs/heart_three_hospitals_noheader.data": "not like a header",
     "messy_inputs/cuad_label_report_dates.xlsx": "which column is the text",

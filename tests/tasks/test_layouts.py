@@ -134,7 +134,6 @@ def test_reasons_name_columns_and_what_is_in_the_messages() -> None:
         ),
         ({"prompt": LONG, "completion": LONGER, "label": [True, False]}, "single answers judged good or bad"),
         ({"messages": [[{"role": "user", "content": "x"}]], "images": [["a.png"]]}, "conversations about images"),
-        ({"tokens": [["a"]], "ner_tags": [[1]]}, "token classification"),
     ],
 )
 def test_what_has_no_task_yet_is_named(values: dict[str, Sequence[Any]], name: str, answers: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tuneproof.evaluate import each_label, ridge, tfidf, tfidf_pairs
+from tuneproof.evaluate import each_label, extracts, lookup, ridge, tfidf, tfidf_pairs
 from tuneproof.evaluate.tfidf_pairs import Pair
 from tuneproof.evaluate.vectors import LINEAR_ROWS, vectors
 from tuneproof.modalities import Example
@@ -109,6 +109,15 @@ def _prediction(labels: tuple[str, ...], value: int, truth: int | None, logs: An
 
 
 BASELINES: dict[str, Baseline] = {
+    "no-entity": Baseline("never an entity", "no model at all", lookup.no_entity),
+    "no-answer": Baseline("never an answer", "no model at all", extracts.no_answer),
+    "first-sentence": Baseline("the first sentence", "no model at all", extracts.first_sentence),
+    "overlap-sentence": Baseline(
+        "the sentence that shares most words with the question", "no model at all", extracts.overlap_sentence
+    ),
+    "word-lookup": Baseline(
+        "the tag that each word has most often", "no model: a list of the words of the training rows", lookup.by_word
+    ),
     "majority": Baseline("always the most frequent label", "no model at all", majority),
     "tfidf-linear": Baseline(
         "TF-IDF words with a linear classifier",

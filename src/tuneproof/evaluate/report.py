@@ -63,6 +63,8 @@ HELP = {
     "entity_precision": "of the entities that were found, the share that is in the file exactly so",
     "entity_recall": "of the entities in the file, the share that was found exactly so",
     "exact_match": "share of the answers that are equal to one of the file's, articles and punctuation aside",
+    "answerable_f1": "token F1 of the questions that have an answer",
+    "no_answer_f1": "of the questions without an answer, the share that was given none",
     "token_f1": "overlap of the words of the answer with those of the file's, articles and punctuation aside",
 }
 

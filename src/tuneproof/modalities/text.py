@@ -7,11 +7,31 @@ encoder.encode("a red lamp", "lamp, red")  # one sequence, with token types wher
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tuneproof.modalities.encoding import Batch, Example, collate, load_tokenizer, shortened, shortened_pair
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A question with a stretch of its context, as one sequence."""
+
+    ids: list[int]
+    types: list[int] | None  # where the model tells two texts apart
+    first: int  # where the context begins among ids
+    offsets: list[tuple[int, int]]  # characters of the context that each of its tokens here is of
+
+    def span(self, answers: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+        """First and last token of the first answer that lies in this window as a whole; (0, 0) where none does."""
+        for answer in answers:
+            start, end = answer["start"], answer["start"] + len(answer["text"])
+            inside = [index for index, (a, b) in enumerate(self.offsets) if a < end and b > start]
+            if inside and self.offsets[inside[0]][0] <= start and self.offsets[inside[-1]][1] >= end:
+                return self.first + inside[0], self.first + inside[-1]
+        return 0, 0
 
 
 class TextEncoder:
@@ -37,6 +57,35 @@ class TextEncoder:
             return Example(found["input_ids"], label=label, values=values)
         types = found.get("token_type_ids")
         return Example(found["input_ids"], label=label, values=values, types=types, halves=_halves(found))
+
+    def spelled(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Ids of the whole text, and which characters each is of; special tokens are of none."""
+        found = self.tokenizer(text, truncation=False, return_offsets_mapping=True, verbose=False)
+        return found["input_ids"], [(start, stop) for start, stop in found["offset_mapping"]]
+
+    def windows(self, question: str, context: str, stride: int) -> list[Window]:
+        """The question with the whole context, in as many overlapping pieces as it takes; [] where there is no room."""
+        room = self.max_length - len(self.tokenizer(question, "", verbose=False)["input_ids"])
+        if room < 2:
+            return []
+        found = self.tokenizer(
+            question,
+            context,
+            truncation="only_second",
+            max_length=self.max_length,
+            stride=min(stride, room // 2),
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+            verbose=False,
+        )
+        types = found.get("token_type_ids")
+        windows = []
+        for index, ids in enumerate(found["input_ids"]):
+            inside = [at for at, part in enumerate(found.sequence_ids(index)) if part == 1]
+            if inside:
+                offsets = [tuple(found["offset_mapping"][index][at]) for at in inside]
+                windows.append(Window(ids, types[index] if types else None, inside[0], offsets))
+        return windows
 
     def cut(self, example: Example) -> Example:
         if example.longest <= self.max_length:

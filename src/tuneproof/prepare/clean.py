@@ -29,6 +29,7 @@ from tuneproof.tasks import columns, kept, rows, tables
 SHOWN = 20  # lines that a Drop names
 DUPLICATE = "exact duplicate"
 BESIDE = ("id", "group", "time")  # columns of a canonical table that are no part of the content
+LONGEST_NAME = 200  # characters of a group's name; a longer one, such as the text that questions are about, is hashed
 PIECE = 65_536  # rows hashed at a time, so that their encodings are never all in memory
 
 
@@ -155,7 +156,8 @@ def _group(value: Any) -> str | None:
     """The group's name; a row without one stands for itself."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
-    return value.strip() if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    name = value.strip() if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return name if len(name) <= LONGEST_NAME else hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _beside(table: Table, schema: Schema, indices: Sequence[int]) -> Table:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tuneproof.errors import DataError
+from tuneproof.prepare import squad
 from tuneproof.prepare.faults import Faults
 from tuneproof.records import Table
 
@@ -27,7 +28,18 @@ def read(raw: bytes, source: str) -> Table:
     """The table in ``raw`` (UTF-8, starts with "[" or "{")."""
     if raw[:4096].lstrip().startswith(b"["):
         return _array(raw, source)
-    return _lines(raw, source)
+    return _questions(raw, source) or _lines(raw, source)
+
+
+def _questions(raw: bytes, source: str) -> Table | None:
+    """A file that is one object of articles with questions, as a row for each question."""
+    if b'"paragraphs"' not in raw:
+        return None
+    try:
+        rows = squad.unfolded(_decode(raw))
+    except _Bad:
+        return None
+    return None if rows is None else _table(rows, squad.lines_of(raw, len(rows)), source)
 
 
 def _lines(raw: bytes, source: str) -> Table:

@@ -70,7 +70,8 @@ def infer(table: Table, answers: Mapping[str, Recogniser], asked: Data) -> Schem
         reasons.append(f'column "{asked.time}": the newest rows are the test, those before them the validation')
     label = guess.fields.get("label")
     labels = layouts.label_set(distinct(table.columns[label])) if label else ()
-    return Schema(name, guess.layout, dict(guess.fields), labels, asked.group, tuple(reasons), asked.time)
+    group = asked.group or (guess.group if asked.time is None else None)
+    return Schema(name, guess.layout, dict(guess.fields), labels, group, tuple(reasons), asked.time)
 
 
 def _forced(found: Sequence[Column], answers: Mapping[str, Recogniser], asked: Data) -> tuple[str, Guess]:
@@ -176,7 +177,9 @@ def _mixed_column(name: str, values: Sequence[Any]) -> Column:
         if isinstance(value, list):
             kinds["list"] += 1
             for item in value:
-                if isinstance(item, dict):
+                if isinstance(item, list):
+                    keys["[]"] += 1
+                elif isinstance(item, dict):
                     keys.update(item.keys())
                     keys.update(f"{key}[]" for key, part in item.items() if isinstance(part, list))
         elif isinstance(value, dict):

@@ -21,7 +21,7 @@ from tuneproof.prepare.review import apply, read_review
 from tuneproof.prepare.schema import Recogniser, infer
 from tuneproof.prepare.split import split
 from tuneproof.records import Drop, Ledger, Schema, Splits, Table
-from tuneproof.tasks import kept, quantities, rows, rules, several
+from tuneproof.tasks import entities, kept, quantities, rows, rules, several
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,9 @@ def prepare(
         notes += _not_measured(splits)
     schema = dataclasses.replace(schema, scale=quantities.scale(splits.train), several=several.label_names(table))
     several.check_known(splits.test, schema.several)
+    if "tags" in table.columns:
+        schema = dataclasses.replace(schema, tags=entities.tag_set(entities.types(splits.train.columns["tags"])))
+        notes += _not_taught(splits)
     books = ledger(inputs, splits, merged(drops), notes)
     return Prepared(splits, schema, books, manifest(paths, splits, schema, asked.salt))
 
@@ -136,6 +139,13 @@ def _not_measured(splits: Splits) -> list[str]:
         if absent
         else []
     )
+
+
+def _not_taught(splits: Splits) -> list[str]:
+    """Types of entities that are measured and have no train row: they will all be missed."""
+    taught, measured = (set(entities.types(table.columns["tags"])) for table in (splits.train, splits.test))
+    absent = sorted(measured - taught)
+    return [f"{rows.counted(len(absent), 'type')} without a train row: {rows.quoted(absent, 5)}"] if absent else []
 
 
 def merged(drops: list[Drop]) -> list[Drop]:

@@ -24,9 +24,11 @@ from tuneproof.tasks.classification import Classification
 from tuneproof.tasks.instruction import Instruction
 from tuneproof.tasks.metrics import ClassScore
 from tuneproof.tasks.multi_label import MultiLabel
+from tuneproof.tasks.question_answering import QuestionAnswering
 from tuneproof.tasks.regression import Regression
 from tuneproof.tasks.rules import Floats, Rule
 from tuneproof.tasks.tables import Canonical
+from tuneproof.tasks.token_classification import TokenClassification
 
 
 class Answer(Protocol):
@@ -180,6 +182,8 @@ TASKS: dict[str, Task] = {
         Task("text-classification", "text", Classification()),
         Task("multi-label-classification", "text", MultiLabel()),
         Task("text-regression", "text", Regression()),
+        Task("token-classification", "text", TokenClassification()),
+        Task("question-answering", "text", QuestionAnswering()),
         Task("instruction", "chat", Instruction()),
     )
 }

@@ -43,8 +43,6 @@ OTHERS: tuple[tuple[str, tuple[tuple[str, ...], ...], float], ...] = (
         (("messages", "conversations"), ("images", "image", "videos", "video", "audios", "audio")),
         0.995,
     ),
-    ("token classification", (("tokens", "words"), ("ner_tags", "tags", "pos_tags", "labels")), 0.98),
-    ("extractive question answering", (("question",), ("context",), ("answers", "answer_start")), 0.98),
 )
 JUDGED = "single answers judged good or bad (prompt, completion and a true or false label)"
 TOOLS = ("tools", "functions")

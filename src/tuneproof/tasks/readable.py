@@ -1,6 +1,6 @@
 """Tasks whose files the doctor can examine, though no method tunes a model for them yet. READABLE is the table.
 
-    READABLE["token-classification"].recognise(columns, asked)
+    READABLE["translation"].recognise(columns, asked)
 
 ``tuneproof check`` asks these beside TASKS; ``tune`` does not, and refuses such a file by the name of its layout. A row
 becomes its text, for the checks that read texts, and the parts of the task, for the ledger and the id. When a task is
@@ -49,50 +49,12 @@ class Readable:
 
     def texts(self, row: Row) -> tuple[str, str]:
         """The text, and the truth as a person reads it."""
-        truth = next(value for name, value in row.items() if name in ("label", "target", "answers", "tags"))
+        truth = next(value for name, value in row.items() if name in ("label", "target"))
         return str(row["text"]), truth if isinstance(truth, str) else " ".join(map(str, truth))
 
 
 def _named(columns: Sequence[Column], *names: str) -> Column | None:
     return next((column for name in names for column in columns if column.name.lower() == name), None)
-
-
-def _tokens(columns: Sequence[Column]) -> Guess | None:
-    tokens, tags = _named(columns, "tokens", "words"), _named(columns, "ner_tags", "tags", "pos_tags", "labels")
-    if tokens is None or tags is None or not tokens.kinds.get("list") or not tags.kinds.get("list"):
-        return None
-    reason = f'columns "{tokens.name}" and "{tags.name}" are lists: words, and a tag for each'
-    return Guess("tokens+tags", {"tokens": tokens.name, "tags": tags.name}, SURE, reason)
-
-
-def _tagged(row: Row, schema: Schema) -> dict[str, Any]:
-    tokens, tags = row.get(schema.fields["tokens"]), row.get(schema.fields["tags"])
-    if not isinstance(tokens, list) or not tokens:
-        raise Unusable("empty text")
-    if not isinstance(tags, list) or len(tags) != len(tokens):
-        raise Unusable("not one tag for each word")
-    return {"text": " ".join(map(written, tokens)), "tags": [written(tag) for tag in tags]}
-
-
-def _answers(columns: Sequence[Column]) -> Guess | None:
-    question, context = _named(columns, "question"), _named(columns, "context")
-    answers = _named(columns, "answers", "answer_start")
-    if question is None or context is None or answers is None:
-        return None
-    fields = {"question": question.name, "context": context.name, "answers": answers.name}
-    reason = f'columns "{question.name}", "{context.name}" and "{answers.name}" ask for a span of a text'
-    return Guess("question+context+answers", fields, SURE, reason)
-
-
-def _asked(row: Row, schema: Schema) -> dict[str, Any]:
-    question, context, answers = (row.get(schema.fields[part]) for part in ("question", "context", "answers"))
-    if blank(question) or blank(context):
-        raise Unusable("empty text")
-    if isinstance(answers, dict):
-        answers = answers.get("text")
-    said = answers if isinstance(answers, list) else [answers]
-    texts = [one.get("text") if isinstance(one, dict) else one for one in said]
-    return {"text": f"{written(question)}\n{written(context)}", "answers": [written(text) for text in texts if text]}
 
 
 def _languages(columns: Sequence[Column]) -> Guess | None:
@@ -114,7 +76,5 @@ def _parallel(row: Row, schema: Schema) -> dict[str, Any]:
 
 
 READABLE: dict[str, Readable] = {
-    "token-classification": Readable(_tokens, _tagged),
-    "question-answering": Readable(_answers, _asked),
     "translation": Readable(_languages, _parallel),
 }
