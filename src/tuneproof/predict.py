@@ -114,20 +114,34 @@ class Predictor:
 
         Always in fp32: one token at a time is bound by memory, and autocast would cast every weight for each.
         """
-        canonical = [self._canonical(row, number) for number, row in enumerate(rows, start=1)]
+        canonical = [self.canonical(row, number) for number, row in enumerate(rows, start=1)]
         if not canonical:
             return []
         found: dict[int, Prediction] = {}
-        with torch.inference_mode():
-            lengths = [len(str(row)) // 4 + 1 for row in canonical]  # about four characters a token
-            for indices in by_length(lengths, BATCH_TOKENS):
-                said = self.answer.respond(
-                    self.model, self.encoder, [canonical[i] for i in indices], generation(self.config)
-                )
-                found.update(zip(indices, said, strict=True))
+        lengths = [len(str(row)) // 4 + 1 for row in canonical]  # about four characters a token
+        for indices in by_length(lengths, BATCH_TOKENS):
+            said = self.respond([canonical[index] for index in indices], generation(self.config))
+            found.update(zip(indices, said, strict=True))
         return [found[index] for index in range(len(canonical))]
 
-    def _canonical(self, row: str | Row, number: int) -> dict[str, Any]:
+    def respond(self, rows: Sequence[Row], how: Generation) -> list[Prediction]:
+        """Answers to rows that ``canonical`` let through, as one batch."""
+        with torch.inference_mode():
+            return self.answer.respond(self.model, self.encoder, rows, how)
+
+    def canonical(self, row: str | Row, number: int) -> dict[str, Any]:
+        """``parts``; DataError where the model cannot read that much."""
+        parts = self.parts(row, number)
+        length = self.answer.length(parts, self.encoder)
+        if length > self.encoder.max_length:
+            raise DataError(
+                f"Row {number} has {length:,} tokens; this model takes {self.encoder.max_length:,}.",
+                "Shorten it, or tune with a larger --set model.max_length.",
+            )
+        return parts
+
+    def parts(self, row: str | Row, number: int) -> dict[str, Any]:
+        """The parts of the task; DataError where one is missing."""
         parts: Mapping[str, Any] = self.answer.question(row) if isinstance(row, str) else row
         for part in ("text", "second"):
             if part in self.schema.fields and blank(parts.get(part)):
@@ -137,12 +151,6 @@ class Predictor:
                     if "second" in self.schema.fields
                     else 'Give a text, or {"text": "..."}.',
                 )
-        length = self.answer.length(parts, self.encoder)
-        if length > self.encoder.max_length:
-            raise DataError(
-                f"Row {number} has {length:,} tokens; this model takes {self.encoder.max_length:,}.",
-                "Shorten it, or tune with a larger --set model.max_length.",
-            )
         return dict(parts)
 
 

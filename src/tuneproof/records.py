@@ -178,11 +178,14 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """How a model that writes is made to write: greedy, always."""
+    """How a model that writes is made to write: greedy wherever it is scored."""
 
     max_new_tokens: int
     repetition_penalty: float = 1.0  # divides the logits of what was said already (CTRL, arXiv 1909.05858); 1 is none
     no_repeat_ngram: int = 0  # tokens in a row that may not come twice; 0: no limit
+    temperature: float = 0.0  # divides the logits before a token is drawn; 0: the likeliest is taken
+    top_p: float = 1.0  # drawn among the likeliest tokens that together have this probability
+    seed: int = 0  # of the draws
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command()(export)
     app.command(cls=Verdict)(promote)
     app.command()(rollback)
+    app.command()(serve)
     app.add_typer(registry, name="registry", rich_help_panel=None)
 
 
@@ -60,6 +61,41 @@ def export(
     folder = output or default_place(named.path, name, to, precision)
     done = write(run, name, to, folder, precision, lambda line: typer.echo(line, err=True))
     typer.echo(f"{cards.parity_sentence(cards.parity_as_json(done.parity))}\n{done.folder}")
+
+
+def serve(
+    names: Annotated[list[str], typer.Argument(metavar="NAME|RUN...", help="registered names, NAME@7, or runs")],
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port; 0 takes a free one")] = 8433,
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="ask for no token; on loopback only")] = False,
+    tls_cert: Annotated[Path | None, typer.Option(help="certificate, for an address that others reach")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="its key")] = None,
+    behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="a proxy in front encrypts")] = False,
+    host_name: Annotated[list[str] | None, typer.Option(help="one more host name to answer to")] = None,
+    canary: Annotated[str | None, typer.Option(metavar="NAME@7=5%", help="version for a share of callers")] = None,
+    log_requests: Annotated[str, typer.Option(help="off, sample:0.01 or full; personal data is replaced")] = "off",
+) -> None:
+    """Answer over HTTP: OpenAI's routes, /v1/classify and others, and a page to try the models by hand."""
+    from tuneproof.optional import need
+
+    need("starlette", extra="serve")
+    need("uvicorn", extra="serve")
+    typer.echo("Loading PyTorch", err=True)
+    from tuneproof.deploy.server import Serving
+    from tuneproof.deploy.server import serve as serve_all
+
+    how = Serving(
+        host=host,
+        port=port,
+        auth=not no_auth,
+        certificate=tls_cert,
+        key=tls_key,
+        behind_proxy=behind_proxy,
+        hosts=tuple(host_name or ()),
+        log_requests=log_requests,
+        canary=canary,
+    )
+    serve_all(names, how, typer.echo)
 
 
 def promote(

@@ -21,6 +21,7 @@ from tuneproof.errors import ConfigError, nearest
 from tuneproof.modalities import Batch, Encoder, Example, Piece
 from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema, Scores, Table
 from tuneproof.tasks.classification import Classification
+from tuneproof.tasks.drawing import Watch
 from tuneproof.tasks.instruction import Instruction
 from tuneproof.tasks.metrics import ClassScore
 from tuneproof.tasks.multi_label import MultiLabel
@@ -164,6 +165,16 @@ class Answer(Protocol):
 
     def show(self, prediction: Prediction) -> dict[str, Any]:
         """What a user of the model sees."""
+        ...
+
+
+class Writer(Protocol):
+    """An Answer that is written token by token, and can be followed while it is."""
+
+    def write(
+        self, model: Module, encoder: Encoder, rows: Sequence[Row], how: Generation, watch: Watch | None = None
+    ) -> list[Prediction]:
+        """What ``respond`` says; ``watch`` hears all tokens written so far, row by row, and says which rows may end."""
         ...
 
 

@@ -22,6 +22,7 @@ from tuneproof.config import Data
 from tuneproof.modalities import Batch, ChatEncoder, Encoder, Example, NotShown, Piece
 from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema, Scores, Table
 from tuneproof.tasks import layouts
+from tuneproof.tasks.drawing import Watch, Watched, drawing
 from tuneproof.tasks.metrics import ClassScore
 from tuneproof.tasks.pretrained import load_pretrained
 from tuneproof.tasks.rules import Likeliest
@@ -153,6 +154,12 @@ class Instruction(Likeliest):
 
     def respond(self, model: Module, encoder: Encoder, rows: Sequence[Row], how: Generation) -> list[Prediction]:
         """The model's own answers, greedy; ``scores["stopped"]`` is 1 when it ended by itself."""
+        return self.write(model, encoder, rows, how)
+
+    def write(
+        self, model: Module, encoder: Encoder, rows: Sequence[Row], how: Generation, watch: Watch | None = None
+    ) -> list[Prediction]:
+        """``respond``, followed token by token: ``watch`` hears what is written so far and says which rows may end."""
         assert isinstance(encoder, ChatEncoder)
         prompts = [encoder.prompt(row["messages"], row.get("tools")).ids for row in rows]
         longest = max(len(prompt) for prompt in prompts)
@@ -167,12 +174,10 @@ class Instruction(Likeliest):
                 max_new_tokens=how.max_new_tokens,
                 repetition_penalty=how.repetition_penalty,
                 no_repeat_ngram_size=how.no_repeat_ngram,
-                do_sample=False,
-                temperature=None,
-                top_p=None,
-                top_k=None,
                 eos_token_id=stops,
                 pad_token_id=pad,
+                stopping_criteria=[Watched(longest, watch)] if watch is not None else None,
+                **drawing(how),
             )
         return [
             self._answer(encoder, row[longest:].tolist(), stops, len(p)) for row, p in zip(out, prompts, strict=True)

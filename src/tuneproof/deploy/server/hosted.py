@@ -1,0 +1,202 @@
+"""The models that a server answers with: one entry per version, and names that point at one of them.
+
+    models = Models(metrics)
+    models.add("reviews@7", Predictor.open(run))
+    models.point("reviews", {"champion": "reviews@7"})
+    models.get("reviews").label                     # "reviews@7", from now on the same object for the whole request
+
+A version is never replaced in place: a new one is loaded beside the old one, answers a few stored rows as it did when
+it was scored, and then the pointer moves. The old one answers what it has begun, and its weights go.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from tuneproof.deploy.server.batching import Batcher, Item
+from tuneproof.deploy.server.failures import Refusal
+from tuneproof.deploy.server.metrics import Metrics
+from tuneproof.errors import CheckError, nearest
+from tuneproof.predict import Predictor, generation
+from tuneproof.records import Generation, Prediction
+from tuneproof.run import Run
+from tuneproof.tasks import Writer
+
+CHAMPION = "champion"
+READERS_BATCH = 32  # more gains nothing on two cores
+WRITERS_BATCH = 8  # dialogues that are written together: each step reads all weights once
+CHECKED_ROWS, CLOSE = 8, 1e-3  # stored answers that a loaded model has to give again, and how closely
+
+
+@dataclass(slots=True, eq=False)
+class Hosted:
+    """One version, loaded."""
+
+    label: str  # "reviews@7", or the name of a run
+    predictor: Predictor
+    batcher: Batcher
+    since: int  # seconds of the epoch
+
+    @property
+    def name(self) -> str:
+        return self.label.partition("@")[0]
+
+    @property
+    def version(self) -> str:
+        return self.label.partition("@")[2]
+
+    @property
+    def writes(self) -> bool:
+        """Whether it writes answers, token by token."""
+        return "answer" in self.predictor.answer.shows and "stopped" in self.predictor.answer.shows
+
+    @property
+    def how(self) -> Generation:
+        """How its answers were written when it was scored."""
+        return generation(self.predictor.config)
+
+
+@dataclass(slots=True)
+class Models:
+    """All that is loaded, by label; and per name where its aliases point."""
+
+    metrics: Metrics
+    failed: Callable[[str], None] = lambda label: None
+    _hosted: dict[str, Hosted] = field(default_factory=dict)
+    _aliases: dict[str, dict[str, str]] = field(default_factory=dict)
+    _canary: dict[str, tuple[str, float]] = field(default_factory=dict)
+
+    def add(self, label: str, predictor: Predictor) -> Hosted:
+        """Make a loaded model answer to its own label."""
+        hosted = host(label, predictor, self.metrics, self.failed)
+        self._hosted[label] = hosted
+        return hosted
+
+    def point(self, name: str, aliases: Mapping[str, str]) -> None:
+        """From now on ``name`` and ``name@alias`` are these versions; versions that nothing names any more go."""
+        self._aliases[name] = dict(aliases)
+        kept = {label for pointed in self._aliases.values() for label in pointed.values()}
+        kept |= {label for label, _ in self._canary.values()}
+        for label in [label for label, hosted in self._hosted.items() if hosted.name == name and label not in kept]:
+            self._hosted.pop(label).batcher.close()
+
+    def canary(self, name: str, label: str, share: float) -> None:
+        """``share`` of those who ask for ``name`` are answered by ``label``; 0 ends it."""
+        if share > 0:
+            self._canary[name] = (label, share)
+        else:
+            self._canary.pop(name, None)
+
+    def get(self, asked: str, caller: str = "") -> Hosted:
+        """The version that answers ``asked``; ``caller`` decides, always in the same way, about a canary."""
+        name, at, which = asked.partition("@")
+        pointed = self._aliases.get(name, {})
+        if not at and name in self._canary and _share(caller) < self._canary[name][1]:
+            return self._hosted[self._canary[name][0]]
+        label = pointed.get(which or CHAMPION, asked)
+        if label not in self._hosted:
+            hint = nearest(asked, [*self._aliases, *self._hosted])
+            message = f"There is no such model here. {hint}".strip()
+            raise Refusal(404, message, param="model", code="model_not_found")
+        return self._hosted[label]
+
+    def all(self) -> list[Hosted]:
+        return list(self._hosted.values())
+
+    def names(self) -> Mapping[str, Mapping[str, str]]:
+        return self._aliases
+
+    def labels(self) -> set[str]:
+        return set(self._hosted)
+
+    def close(self, seconds: float) -> bool:
+        """Answer what waits; whether all was answered within so many seconds."""
+        for hosted in self._hosted.values():
+            hosted.batcher.close()
+        until = time.monotonic() + seconds
+        ended = [hosted.batcher.join(max(0.0, until - time.monotonic())) for hosted in self._hosted.values()]
+        return all(ended)
+
+
+def host(label: str, predictor: Predictor, metrics: Metrics, failed: Callable[[str], None]) -> Hosted:
+    """A predictor with its thread."""
+    hosted = Hosted(label, predictor, cast(Batcher, None), int(time.time()))
+    work = _write(predictor) if hosted.writes else _respond(predictor)
+    most = WRITERS_BATCH if hosted.writes else READERS_BATCH
+    hosted.batcher = Batcher(label, work, metrics, most=most, failed=failed)
+    return hosted
+
+
+def _respond(predictor: Predictor) -> Callable[[Sequence[Item]], Sequence[Prediction]]:
+    def work(items: Sequence[Item]) -> Sequence[Prediction]:
+        return predictor.respond([item.row for item in items], items[0].how)
+
+    return work
+
+
+def _write(predictor: Predictor) -> Callable[[Sequence[Item]], Sequence[Prediction]]:
+    writer = cast(Writer, predictor.answer)
+
+    def work(items: Sequence[Item]) -> Sequence[Prediction]:
+        longest = max(item.how.max_new_tokens for item in items)
+
+        def watch(written: Sequence[Sequence[int]]) -> list[bool]:
+            now = time.monotonic()
+            return [_enough(item, ids, now) for item, ids in zip(items, written, strict=True)]
+
+        how = replace(items[0].how, max_new_tokens=longest)
+        return writer.write(predictor.model, predictor.encoder, [item.row for item in items], how, watch)
+
+    return work
+
+
+def _enough(item: Item, ids: Sequence[int], now: float) -> bool:
+    if item.gone or item.answered:
+        return True
+    if now > item.deadline:
+        item.answer(Refusal(504, "No answer within the deadline.", code="deadline"))
+        return True
+    return item.watch(ids) if item.watch is not None else len(ids) >= item.how.max_new_tokens
+
+
+def prove(run: Run, predictor: Predictor) -> None:
+    """CheckError when the loaded model answers stored test rows otherwise than when it was scored.
+
+    Tasks whose test answers were not kept, or were scored in other arithmetic, are run once and not compared.
+    """
+    stored = _stored(run, predictor)
+    said = predictor([row for row, _, _ in stored])
+    if predictor.config.evaluate.precision != "fp32":
+        return
+    for (_, value, confidence), now in zip(stored, said, strict=True):
+        if value is None:
+            continue
+        far = confidence is not None and now.confidence is not None and abs(confidence - now.confidence) > CLOSE
+        if now.value != value or far:
+            raise CheckError(
+                f"{run.path} answers a test row with {now.value!r}; when it was scored it said {value!r}.",
+                "Score it again (tuneproof eval), or tune it again, on this machine.",
+            )
+
+
+def _stored(run: Run, predictor: Predictor) -> list[tuple[dict[str, Any], Any, float | None]]:
+    """Rows of the test without their truth, and what the model said of each when it was scored."""
+    file = run.evaluation("test") / "predictions.jsonl"
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()[:CHECKED_ROWS]]
+    test = run.splits.test
+    place = {id: index for index, id in enumerate(test.columns["id"])}
+    return [
+        (predictor.answer.without_truth(test.row(place[line["id"]])), line["pred"], line["conf"])
+        for line in lines
+        if line["id"] in place
+    ]
+
+
+def _share(caller: str) -> float:
+    """A number in [0, 1) that is always the same for one caller."""
+    return int.from_bytes(hashlib.sha256(caller.encode()).digest()[:8]) / 2**64

@@ -1,0 +1,181 @@
+"""The server as a process: OpenAI's own client asks it, a promotion moves it, signals and kills end it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import APIStatusError, OpenAI
+from tuned_runs import chat_run, review_run  # noqa: F401  (fixtures)
+
+from tuneproof.deploy.registry import Registry
+from tuneproof.run import Run
+
+
+class Process:
+    """``tuneproof serve`` with a home of its own, on a free port."""
+
+    def __init__(self, home: Path, *arguments: str) -> None:
+        self.home = home
+        command = [sys.executable, "-m", "tuneproof.cli", "serve", *arguments, "--port", "0"]
+        self.lines: list[str] = []
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "XDG_DATA_HOME": str(home), "OMP_NUM_THREADS": "1"},
+        )
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+        self.url = self.wait_for("Serving ").split()[-1]
+        self.wait_for("Authorization")
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+
+    def wait_for(self, start: str) -> str:
+        until = time.monotonic() + 120
+        while time.monotonic() < until and (self.process.poll() is None or self.reader.is_alive()):
+            for line in self.lines:
+                if start in line:
+                    return line
+            time.sleep(0.02)
+        raise AssertionError("\n".join(self.lines))
+
+    @property
+    def token(self) -> str:
+        return (self.home / "tuneproof" / "run" / "token").read_text().split()[1]
+
+    def post(self, path: str, body: Any) -> dict[str, Any]:
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), method="POST")
+        request.add_header("Authorization", f"Bearer {self.token}")
+        request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        code = self.process.wait(60)
+        self.reader.join(10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, review_run: Run, chat_run: Run) -> Iterator[Process]:  # noqa: F811
+    process = Process(tmp_path_factory.mktemp("home"), str(review_run.path), str(chat_run.path))
+    yield process
+    assert process.end() == 0
+
+
+def test_openais_client_works_as_it_is(server: Process, chat_run: Run, review_run: Run) -> None:  # noqa: F811
+    with OpenAI(base_url=f"{server.url}/v1", api_key=server.token, max_retries=0) as client:
+        assert {model.id for model in client.models.list()} == {chat_run.id, review_run.id}
+        messages: Any = [{"role": "user", "content": "1: what is the colour of snow"}]
+        whole = client.chat.completions.create(model=chat_run.id, messages=messages, max_completion_tokens=8)
+        text = whole.choices[0].message.content
+        pieces = client.chat.completions.create(
+            model=chat_run.id, messages=messages, max_completion_tokens=8, stream=True
+        )
+        assert text and "".join(piece.choices[0].delta.content or "" for piece in pieces) == text
+        completion = client.completions.create(model=chat_run.id, prompt="1: what is the colour of snow", max_tokens=8)
+        assert completion.choices[0].text == text
+        with pytest.raises(APIStatusError) as refused:
+            client.chat.completions.create(model="nobody", messages=messages)
+        assert refused.value.status_code == 404 and refused.value.code == "model_not_found"
+
+
+def test_a_wrong_token_is_refused_over_the_wire(server: Process) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{server.url}/v1/models", timeout=10)
+    assert refused.value.code == 401
+    refused.value.close()
+
+
+def test_a_promotion_moves_a_running_server_and_a_rollback_moves_it_back(
+    tmp_path: Path,
+    review_run: Run,  # noqa: F811
+) -> None:
+    registry = Registry(tmp_path / "tuneproof")
+    first, second = (registry.register(review_run, "reviews") for _ in range(2))
+    promote(registry, first.number)
+    process = Process(tmp_path, "reviews")
+    seen: list[str] = []
+    failed: list[BaseException] = []
+    stop = threading.Event()
+
+    def load() -> None:
+        while not stop.is_set():
+            try:
+                seen.append(process.post("/v1/classify", {"model": "reviews", "input": ["great", "bad"] * 4})["model"])
+            except (OSError, ValueError) as error:
+                failed.append(error)
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in (second.number, first.number):
+        promote(registry, number)
+        process.wait_for(f"reviews is now reviews@{number}")
+        time.sleep(0.3)
+    stop.set()
+    for thread in threads:
+        thread.join(60)
+    assert process.end() == 0
+    assert not failed and set(seen) == {"reviews@1", "reviews@2"} and seen[-1] == "reviews@1"
+
+
+def promote(registry: Registry, number: int) -> None:
+    version = registry.resolve(f"reviews@{number}")
+    with registry.deciding("reviews") as now:
+        aliases = {**now, "champion": number}
+        registry.decide("reviews", "promoted", version, aliases, expected=now, facts={})
+
+
+def test_ctrl_c_answers_what_it_has_begun(tmp_path: Path, chat_run: Run) -> None:  # noqa: F811
+    process = Process(tmp_path, str(chat_run.path))
+    messages: Any = [{"role": "user", "content": "1: what is the colour of snow"}]
+    with OpenAI(base_url=f"{process.url}/v1", api_key=process.token, max_retries=0) as client:
+        stream = client.chat.completions.create(
+            model=chat_run.id, messages=messages, temperature=2.0, seed=1, max_tokens=150, stream=True
+        )
+        pieces = iter(stream)
+        next(pieces)
+        process.process.send_signal(signal.SIGINT)
+        reasons = [piece.choices[0].finish_reason for piece in pieces]
+    assert reasons[-1] in ("stop", "length")
+    assert process.end(signal.SIGINT) == 0
+
+
+def test_a_killed_server_comes_back(tmp_path: Path, review_run: Run) -> None:  # noqa: F811
+    for _ in range(2):
+        process = Process(tmp_path, str(review_run.path))
+        assert process.post("/v1/classify", {"model": review_run.id, "input": "great"})["data"]
+        assert process.end(signal.SIGKILL) == -signal.SIGKILL
+
+
+def test_a_port_that_is_taken_is_one_sentence(server: Process, tmp_path: Path, review_run: Run) -> None:  # noqa: F811
+    port = server.url.rsplit(":", 1)[1]
+    command = [sys.executable, "-m", "tuneproof.cli", "serve", str(review_run.path), "--port", port]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "XDG_DATA_HOME": str(tmp_path)}, check=False
+    )
+    assert done.returncode == 2 and "Choose another --port" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
