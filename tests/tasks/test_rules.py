@@ -158,6 +158,12 @@ def test_a_rare_label_from_file_to_page(one_thread: None, tiny_bert: Path, tmp_p
     assert compare([str(run.run.path), "tfidf-linear"])["metric"] == "rare_f1"
 
 
+def test_a_rare_label_with_few_rows_to_measure_it_by_does_not_decide(tmp_path: Path) -> None:
+    prepared = prepare(write_csv(tmp_path / "a.csv", rare_rows(150)), build({}).data, ANSWERS)
+    assert rules.rare_label(prepared.splits.train.columns["label"]) == "complaint"
+    assert prepared.schema.rare is None, "a validation of some two rows with it would choose the weights"
+
+
 def test_what_is_out_of_scope_is_named_in_the_schema(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [
         {"text": f"{row['text']} {i}", "label": ("oos", "a", "b")[i % 3]} for i, row in enumerate(rare_rows(90))
@@ -241,3 +247,20 @@ def test_training_does_not_stop_before_the_rare_label_was_found_once() -> None:
     assert since_best([0.0, None, 0.0, 0.0], like) == 0
     assert since_best([0.0, 0.2, 0.1, 0.1], like) == 2
     assert since_best([0.4, 0.5, 0.6], Scores("mae", {"mae": 0.6}, 10, higher_is_better=False)) == 2
+
+
+def test_a_test_without_the_rare_label_says_that_nothing_can_be_said() -> None:
+    from types import SimpleNamespace
+
+    from tuneproof.evaluate.measures import MEASURES, Pairs, items
+    from tuneproof.evaluate.report import headline
+    from tuneproof.evaluate.score import System
+
+    answer = task_of(schema("0", "1", rare="1")).answer
+    said = answer.marked([Prediction("0", "0", scores={"correct": 1.0})] * 40)
+    how = MEASURES["rare_f1"]
+    gap = how.difference(Pairs(items(said), items(said), None, ("0", "1")))
+    interval = how.interval(items(said), ("0", "1"), None)
+    both = [System(name, "", "", said, answer.score(said), interval, gap) for name in ("the tuned model", "other")]
+    told, word = headline(SimpleNamespace(systems=both), answer, "m")  # type: ignore[arg-type]
+    assert word == "inconclusive" and "no row has the rare label" in told

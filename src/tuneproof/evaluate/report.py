@@ -138,7 +138,10 @@ def headline(outcome: Outcome, answer: Answer, model: str) -> tuple[str, str]:
     """One sentence, and "better", "inconclusive" or "worse" against the strongest baseline."""
     tuned, *baselines = outcome.systems
     best = strongest(baselines, answer)
-    assert best.difference is not None and tuned.scores.main is not None and best.scores.main is not None
+    assert best.difference is not None
+    if tuned.scores.main is None or best.scores.main is None:
+        why = next((note for note in tuned.scores.notes if note.startswith(answer.primary)), answer.primary)
+        return f"Nothing can be said of the tuned {model}: {why}.", "inconclusive"
     word = verdict(best.difference, higher_is_better=answer.higher_is_better)
     n, how = f"{tuned.scores.n:,} test rows", MEASURES[answer.primary]
     if answer.proportion:
