@@ -23,6 +23,7 @@ from tiny import chat_rows, review_rows, write_csv, write_jsonl
 
 import tuneproof as tp
 from tuneproof import cli
+from tuneproof.prepare.fingerprint import digest
 from tuneproof.run import Run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -428,7 +429,12 @@ def test_redacted_values_stand_in_no_file_of_the_run(tune, sick, tmp_path: Path)
     run = next(iter(Run.all(tmp_path / "runs")))
     files = [file for file in run.path.rglob("*") if file.is_file()]
     assert len(files) > 12
-    held = [file for file in files if any(value.encode() in file.read_bytes() for value in (MAIL, CARD))]
+    raw = digest({"text": f"write to {MAIL} or charge {CARD}, the lamp is lovely", "label": "positive"})
+    held = [file for file in files if any(value.encode() in file.read_bytes() for value in (MAIL, CARD, raw))]
+    found = [json.loads(line) for line in (run.data / "findings.jsonl").read_text(encoding="utf-8").splitlines()]
+    ids = {table.columns["id"][at] for _, table in run.splits.items() for at in range(len(table))}
+    personal = [one for one in found if one["check"] == "personal_data"]
+    assert [one["line"] for one in personal] == [104] and personal[0]["id"] in ids
     texts = [text for _, table in run.splits.items() for text in table.columns["text"]]
     assert held == [] and not any(MAIL in text or CARD in text for text in texts)
     assert any("[EMAIL-" in text and "[CARD-" in text for text in texts)

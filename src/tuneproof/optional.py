@@ -1,6 +1,6 @@
 """Packages that not everybody has: use them at the last moment, and fail with the line that installs them.
 
-datasets = need("datasets", extra="hub")
+optuna = need("optuna", extra="search")
 """
 
 from __future__ import annotations

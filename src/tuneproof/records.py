@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 Row = Mapping[str, Any]
 
@@ -46,13 +46,24 @@ class Table:
 
     def take(self, indices: Sequence[int]) -> Table:
         """The rows at ``indices``, in that order."""
-        columns = {name: [values[i] for i in indices] for name, values in self.columns.items()}
-        files = [self.files[i] for i in indices] if self.files else ()
-        return Table(columns, [self.lines[i] for i in indices], self.source, files)
+        columns = {name: _taken(values, indices) for name, values in self.columns.items()}
+        files = _taken(self.files, indices) if self.files else ()
+        return Table(columns, _taken(self.lines, indices), self.source, files)
 
     def file(self, index: int) -> str:
         """The file that the row stands in."""
         return self.files[index] if self.files else self.source
+
+
+@runtime_checkable
+class Takes(Protocol):
+    """A column that gives some of its values by itself."""
+
+    def take(self, rows: Sequence[int]) -> Sequence[Any]: ...
+
+
+def _taken(values: Sequence[Any], indices: Sequence[int]) -> Sequence[Any]:
+    return values.take(indices) if isinstance(values, Takes) else [values[index] for index in indices]
 
 
 @dataclass(frozen=True, slots=True)

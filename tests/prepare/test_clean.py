@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import polars as pl
@@ -10,7 +9,8 @@ from hypothesis import strategies as st
 
 from tuneproof.errors import DataError
 from tuneproof.prepare import schema as understanding
-from tuneproof.prepare.clean import clean, digest, identify, notes
+from tuneproof.prepare.clean import clean, identify, notes
+from tuneproof.prepare.fingerprint import digest
 from tuneproof.records import Schema, Table
 from tuneproof.tasks import TASKS
 
@@ -21,11 +21,6 @@ TEXT = st.text(st.sampled_from("ab\0 1:é"), max_size=5)
 
 def table(texts: list[Any], labels: list[Any], files: tuple[str, ...] = (), **more: list[Any]) -> Table:
     return Table({"text": texts, "label": labels, **more}, range(2, len(texts) + 2), "a.csv", files)
-
-
-def test_an_id_is_the_sha256_of_the_content() -> None:
-    encoded = b"label\x003\x00yestext\x003\x00\xc3\xa9a"
-    assert digest({"text": "éa", "label": "yes"}) == hashlib.sha256(encoded).hexdigest()
 
 
 @given(st.lists(st.tuples(TEXT, TEXT, st.lists(TEXT, max_size=2)), min_size=1, max_size=20))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tuneproof.config import Data
 from tuneproof.errors import DataError
 from tuneproof.prepare import prepare
-from tuneproof.prepare.clean import digest
+from tuneproof.prepare.fingerprint import digest
 from tuneproof.prepare.ledger import version
 from tuneproof.prepare.review import COLUMNS, FORMULA, apply, escaped, read_review, unescaped, write_review
 from tuneproof.records import Finding, Schema, Splits, Table

@@ -11,7 +11,7 @@ from tuneproof.config import Data
 from tuneproof.errors import DataError
 from tuneproof.prepare import prepare
 from tuneproof.prepare.ledger import changed, version
-from tuneproof.prepare.split import place, split
+from tuneproof.prepare.split import names, place, split
 from tuneproof.records import Table
 from tuneproof.run import Run
 
@@ -124,7 +124,7 @@ def test_shares_are_right_on_average(write, answers) -> None:
 
 
 def test_places_are_in_the_unit_interval_and_follow_the_salt() -> None:
-    assert 0 <= place("x", "a") < 1 and place("x", "a") != place("x", "b")
+    assert 0 <= place(7, "a") < 1 and place(7, "a") != place(7, "b")
 
 
 WORDS = st.sampled_from(["", " ", "a text", "A  text", "another one", "third of them", "\ufb01ne", "fine", "x"])
@@ -202,9 +202,14 @@ def test_a_row_never_changes_sides_when_data_is_added(before, added) -> None:
     assert {text for text in old if old[text] != new[text]} <= repaired and len(repaired) <= 2
 
 
+def named(text: str) -> int:
+    name: int = names(Table({"text": [text]}, [2], "a.csv"))[0]
+    return name
+
+
 def plain(text: str) -> str:
     """Where the hash alone puts a text, without the repairs for small files."""
-    at, data = place(f"q:{text}", Data().salt), Data()
+    at, data = place(named(text), Data().salt), Data()
     if at < data.test_share:
         return "test"
     return "validation" if at < data.test_share + data.validation_share else "train"

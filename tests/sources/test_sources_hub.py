@@ -62,12 +62,14 @@ def endpoint(tiny_bert: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def ask(name: str, endpoint: str, cache: Path) -> str:
+ASK_MODEL = (
+    "import sys; from pathlib import Path; from tuneproof.sources import model\n"
+    "found = model(sys.argv[1], cache=Path(sys.argv[2]), say=print); print(found.revision, sorted(found.sha256))"
+)
+
+
+def ask(name: str, endpoint: str, cache: Path, code: str = ASK_MODEL) -> str:
     """All that a process prints that asks for ``name``; huggingface_hub reads the endpoint once per process."""
-    code = "import sys; from pathlib import Path; from tuneproof.sources import model\n"
-    code += (
-        "found = model(sys.argv[1], cache=Path(sys.argv[2]), say=print); print(found.revision, sorted(found.sha256))"
-    )
     env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(cache / "hf")}
     env |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     command = [sys.executable, "-c", code, name, str(cache)]
@@ -102,3 +104,67 @@ def test_a_repository_with_code_or_of_another_size_is_not_kept(endpoint: str, tm
 def test_a_hub_that_cannot_be_reached(tmp_path: Path) -> None:
     told = ask("org/x", NOWHERE, tmp_path)
     assert "ModelError: The model hub cannot be reached for org/x. Check the network" in told
+
+
+# -- data sets
+
+DATA = {"README.md": b"# x", "data/train.csv": b"text,label\n" + b"good,yes\nbad,no\n" * 20, "data/odd.bin": b"\0"}
+
+
+class DataHub(Hub):
+    """The same for data sets: org/t, at one commit."""
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path in ("/api/datasets/org/t", "/api/datasets/org/t/revision/main"):
+            siblings = [{"rfilename": n, "size": len(b) + self.size_error} for n, b in self.files.items()]
+            body = {"id": "org/t", "sha": COMMIT, "siblings": siblings, "cardData": {"license": "mit"}, "tags": []}
+            return self.answer(json.dumps(body).encode())
+        name = path.removeprefix(f"/datasets/org/t/resolve/{COMMIT}/")
+        return self.answer(self.files[name]) if name in self.files else self.answer(b"", 404)
+
+    do_HEAD = do_GET
+
+
+@pytest.fixture
+def data_endpoint() -> Iterator[str]:
+    DataHub.files = dict(DATA)
+    DataHub.size_error = 0
+    with ThreadingHTTPServer(("127.0.0.1", 0), DataHub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+ASK_DATA = (
+    "import sys; from pathlib import Path; from tuneproof.sources import data\n"
+    "found = data(sys.argv[1], cache=Path(sys.argv[2]), say=print)\n"
+    "print(found.revision, found.path.name, len(found.path.read_bytes()), found.licence)"
+)
+
+
+def test_the_one_table_of_a_data_set_comes_once_and_by_its_commit(data_endpoint: str, tmp_path: Path) -> None:
+    told = ask("hub:org/t", data_endpoint, tmp_path, ASK_DATA).splitlines()
+    expected = f"{COMMIT} train.csv {len(DATA['data/train.csv'])} mit"
+    assert told == ["Looking up org/t on the hub", "Fetching data/train.csv of org/t (0.0 MB)", expected]
+    assert ask("hub:org/t", NOWHERE, tmp_path, ASK_DATA) == f"{expected}\n"
+    assert ask(f"hub:org/t@{COMMIT}#data/train.csv", NOWHERE, tmp_path, ASK_DATA) == f"{expected}\n"
+    assert ask("hub:org/t@main#data/train.csv", data_endpoint, tmp_path, ASK_DATA).splitlines()[-1] == expected
+
+
+def test_which_file_of_several_has_to_be_said(data_endpoint: str, tmp_path: Path) -> None:
+    DataHub.files["data/test.parquet"] = b"PAR1"
+    told = ask("hub:org/t", data_endpoint, tmp_path, ASK_DATA)
+    assert "it holds data/test.parquet, data/train.csv. Write" in told and "#path/to/file" in told
+    assert 'org/t has no file "data/tain.csv"' in ask("hub:org/t#data/tain.csv", data_endpoint, tmp_path, ASK_DATA)
+    assert '"odd.bin" is no table' in ask("hub:org/t#odd.bin", data_endpoint, tmp_path, ASK_DATA)
+    for bad in ("hub:org", "hub:org/t#../x.csv", "hub:org/t#/etc/x.csv", "hub:org/t@a b"):
+        assert "does not name a data set of the hub" in ask(bad, data_endpoint, tmp_path, ASK_DATA)
+
+
+def test_a_data_set_that_is_not_there_or_arrives_otherwise(data_endpoint: str, tmp_path: Path) -> None:
+    assert "DataError: The hub has no data set org/y." in ask("hub:org/y", data_endpoint, tmp_path, ASK_DATA)
+    DataHub.size_error = 1
+    assert "did not arrive as the hub lists it" in ask("hub:org/t", data_endpoint, tmp_path, ASK_DATA)
+    assert "DataError: The hub cannot be reached for org/t." in ask("hub:org/t", NOWHERE, tmp_path, ASK_DATA)
+    assert not (tmp_path / "index").exists() and not (tmp_path / "store").exists()

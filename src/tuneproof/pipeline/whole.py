@@ -152,6 +152,8 @@ def located(files: str | Sequence[str], config: Config, view: View) -> tuple[Inp
         for part, value in source.hints.items()
         if f"data.{part}" not in config.asked
     }
+    if config.data.test is not None and sources.is_fetched(config.data.test):
+        hints["data.test"] = str(sources.data(config.data.test, say=view.say).path)
     _check_names(config)
     return Inputs(names, tuple(source.path for source in found), hints), config.replace(hints)
 

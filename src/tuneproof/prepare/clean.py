@@ -15,12 +15,22 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import compress
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from tuneproof.errors import DataError
+from tuneproof.prepare.fingerprint import (
+    Fingerprints,
+    Words,
+    joined,
+    joined_folded,
+    of_values,
+    repeated,
+    text_of,
+    written,
+)
 from tuneproof.prepare.schema import Recogniser
 from tuneproof.prepare.times import instants
 from tuneproof.records import Drop, Schema, Table
@@ -30,7 +40,9 @@ SHOWN = 20  # lines that a Drop names
 DUPLICATE = "exact duplicate"
 BESIDE = ("id", "group", "time")  # columns of a canonical table that are no part of the content
 LONGEST_NAME = 200  # characters of a group's name; a longer one, such as the text that questions are about, is hashed
-PIECE = 65_536  # rows hashed at a time, so that their encodings are never all in memory
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
+# What Cells.known calls fingerprints of folded texts, which of those may stand there twice, and the numbers of ids.
+FOLDED, AGAIN, PAIRS = "folded", "again", "pairs"
 
 
 def clean(
@@ -45,21 +57,27 @@ def clean(
     found = answer.canonical_columns(table, schema)
     _enough(table, schema, found.unusable, max_missing)
     dropped = [one for reason, where in found.unusable.items() for one in drops(reason, table, where)]
-    parts, indices = dict(found.parts), found.indices
+    parts, indices = {name: columns.held(values) for name, values in found.parts.items()}, found.indices
+    prints = {name: of_values(values) for name, values in parts.items()}
+    again = {name: repeated(of.folded) for name, of in prints.items()}
+    for name, values in parts.items():
+        if isinstance(values, columns.Cells):
+            values.known |= {FOLDED: prints[name].folded, AGAIN: again[name]}
     if not duplicates:
-        first = columns.is_first(_encoded({name: _normal_column(values) for name, values in parts.items()}))
-        dropped += drops(DUPLICATE, table, [indices[row] for row in (~first).arg_true()])
+        first = _is_first(parts, prints, again)
         if not first.all():
-            stays = first.to_list()
-            indices = list(compress(indices, stays))
-            parts = {name: list(compress(columns.listed(values), stays)) for name, values in parts.items()}
+            dropped += drops(DUPLICATE, table, [indices[row] for row in np.flatnonzero(~first).tolist()])
+            stays = np.flatnonzero(first)
+            indices = columns.taken(indices, stays)
+            parts = {name: columns.taken(values, stays) for name, values in parts.items()}
+            prints = {name: of.take(stays) for name, of in prints.items()}
     used = _beside(table, schema, indices)
-    more: dict[str, Sequence[Any]] = {"id": identify(parts)}
+    more: dict[str, Sequence[Any]] = {"id": _ids(prints, duplicates)}
     if schema.group is not None:
         more["group"] = [_group(value) for value in used.columns.get(schema.group, [None] * len(used))]
     if schema.time is not None and not duplicates:
         more["time"] = instants(used, schema.time)
-    more |= {name: columns.listed(values) for name, values in parts.items()}
+    more |= parts
     return dataclasses.replace(used, columns=more), dropped
 
 
@@ -80,41 +98,16 @@ def drop(reason: str, lines: list[int], source: str) -> Drop:
     return Drop(reason, len(lines), tuple(lines[:SHOWN]), source, rows.REASONS.get(reason, ""))
 
 
-def normal(value: Any) -> Any:
-    """NFKC, case folded, white space collapsed, in every string of ``value``: what makes two rows the same."""
-    if isinstance(value, str):
-        return columns.fold(value)
-    if isinstance(value, Mapping):
-        return {key: normal(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [normal(item) for item in value]
-    return value
-
-
-def digest(content: Mapping[str, Any]) -> str:
-    """The id of a row: sha256, in hexadecimal, of its parts in the order of their names.
-
-    Of each part its name, a NUL, the number of its bytes, a NUL and the bytes: the text in UTF-8, or what is no text as
-    JSON with sorted keys. Lengths make two different contents two different encodings.
-    """
-    parts = ((name.encode("utf-8"), _text(content[name]).encode("utf-8")) for name in sorted(content))
-    return hashlib.sha256(b"".join(b"%b\0%d\0%b" % (name, len(text), text) for name, text in parts)).hexdigest()
-
-
 def identify(parts: Mapping[str, columns.Values]) -> list[str]:
-    """``digest`` of every row, of which ``parts`` are the columns; the second copy of a row gets ``-2`` behind it."""
-    encoded = _encoded({name: _text_column(values) for name, values in parts.items()})
-    ids: list[str] = []
-    for piece in encoded.cast(pl.Binary).to_frame().iter_slices(PIECE):
-        ids += [hashlib.sha256(content).hexdigest() for content in piece.to_series().to_list()]
-    if not columns.repeated(encoded).any():
-        return ids
-    copies: Counter[str] = Counter()
-    for row, id in enumerate(ids):
-        copies[id] += 1
-        if copies[id] > 1:
-            ids[row] = f"{id}-{copies[id]}"
-    return ids
+    """``fingerprint.digest`` of every row, of which ``parts`` are the columns; a second copy gets ``-2`` behind it."""
+    return _ids({name: of_values(of) for name, of in parts.items()}).values
+
+
+def folded_print(values: columns.Values) -> Words:
+    """``Fingerprints.folded`` of every value; ``clean`` has left it with the columns that it made."""
+    if isinstance(values, columns.Cells) and FOLDED in values.known:
+        return values.known[FOLDED]
+    return of_values(values).folded
 
 
 def notes(table: Table) -> list[str]:
@@ -128,8 +121,8 @@ def notes(table: Table) -> list[str]:
             f"{table.source}: {rows.counted(len(conflicts), 'text')} with different labels ({_lines(conflicts)})"
         )
     spellings: dict[str, set[str]] = {}
-    for label in set(table.columns["label"]):
-        spellings.setdefault(normal(label), set()).add(label)
+    for label in sorted(columns.kinds(table.columns["label"])):
+        spellings.setdefault(columns.normal(label), set()).add(label)
     for several in spellings.values():
         if len(several) > 1:
             told.append(f"{table.source}: the labels {rows.quoted(sorted(several))} differ in their spelling only")
@@ -138,12 +131,50 @@ def notes(table: Table) -> list[str]:
 
 def _conflicts(table: Table) -> list[int]:
     """For each text that has several labels, the line where it stands first."""
-    text = _normal_column(tables.questions(table))
-    line = pl.Series(table.lines, dtype=pl.Int64)
-    frame = pl.DataFrame({"text": text, "label": table.columns["label"], "line": line}).filter(columns.repeated(text))
+    text = tables.questions(table)
+    known = text.known if isinstance(text, columns.Cells) else {}
+    again = np.flatnonzero(known[AGAIN] if AGAIN in known else repeated(folded_print(text)))
+    if not len(again):
+        return []
+    some = table.take(again.tolist())
+    frame = pl.DataFrame(
+        {
+            "text": _normal_column(tables.questions(some)),
+            "label": columns.listed(some.columns["label"]),
+            "line": list(some.lines),
+        }
+    )
     several = frame.group_by("text").agg(pl.col("label").n_unique(), pl.col("line").first())
     lines: list[int] = several.filter(pl.col("label") > 1)["line"].to_list()
     return lines
+
+
+def _is_first(
+    parts: Mapping[str, Sequence[Any]], prints: Mapping[str, Fingerprints], again: Mapping[str, Flags]
+) -> Flags:
+    """Which rows are not the same as an earlier one, exactly: only what has one fingerprint is compared."""
+    first = np.ones(len(next(iter(parts.values()))), dtype=bool)
+    if not all(again[name].any() for name in again):
+        return first  # no two rows have the same value there
+    alike = np.flatnonzero(repeated(joined_folded(prints)))
+    if len(alike):
+        some = {name: _normal_column(columns.taken(values, alike)) for name, values in parts.items()}
+        first[alike] = _encoded(some).is_first_distinct().to_numpy()
+    return first
+
+
+def _ids(prints: Mapping[str, Fingerprints], copies: bool = True) -> columns.Cells:
+    """The second of ``copies`` gets ``-2`` behind its id, the third ``-3``."""
+    high, low = joined(prints)
+    ids = written(high, low)
+    if copies and (where := np.flatnonzero(repeated(high))).size:
+        seen: Counter[str] = Counter()
+        numbered = []
+        for id in ids.gather(where):
+            seen[id] += 1
+            numbered.append(id if seen[id] == 1 else f"{id}-{seen[id]}")
+        ids = ids.scatter(where, pl.Series(numbered, dtype=pl.String))
+    return columns.Cells(ids, {PAIRS: np.stack([high, low], axis=1)})
 
 
 def _lines(lines: Iterable[int]) -> str:
@@ -163,30 +194,22 @@ def _group(value: Any) -> str | None:
 def _beside(table: Table, schema: Schema, indices: Sequence[int]) -> Table:
     """Where the rows ``indices`` stand, with their groups and times as the file has them."""
     wanted = [name for name in (schema.group, schema.time) if name is not None and name in table.columns]
-    named = {name: columns.listed(table.columns[name]) for name in wanted}
-    return Table(named, table.lines, table.source, table.files).take(indices)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
-
-
-def _text_column(values: columns.Values) -> pl.Series:
-    """``_text`` of every value."""
-    column = columns.strings(values)
-    return column if column is not None else pl.Series([_text(value) for value in values], dtype=pl.String)
+    used = Table(
+        {name: table.columns[name] for name in wanted}, columns.numbers(table.lines), table.source, table.files
+    )
+    return used if len(indices) == len(table) else used.take(indices)
 
 
 def _normal_column(values: columns.Values) -> pl.Series:
-    """``_text(normal(value))`` of every value."""
+    """``text_of(columns.normal(value))`` of every value."""
     column = columns.strings(values)
     if column is not None:
         return columns.folded(column)
-    return pl.Series([_text(normal(value)) for value in values], dtype=pl.String)
+    return pl.Series([text_of(columns.normal(value)) for value in values], dtype=pl.String)
 
 
 def _encoded(parts: Mapping[str, pl.Series]) -> pl.Series:
-    """What ``digest`` takes the hash of, for every row."""
+    """All parts of a row as one text: two rows have the same one where all their parts are the same."""
     pieces: list[pl.Expr] = []
     for name in sorted(parts):
         pieces += [pl.lit(f"{name}\0"), pl.col(name).str.len_bytes(), pl.lit("\0"), pl.col(name)]

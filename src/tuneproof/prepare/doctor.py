@@ -131,13 +131,14 @@ def examine(
     for _, check, checked, _ in looked:
         _refuse(check, checked, options)
     changes = _changes(looked, options)
-    treated = _treated(prepared, changes, looked)
+    whole = {side: _repaired(table, changes.repaired[side]) for side, table in prepared.splits.items()}
+    treated = _treated(prepared, whole, changes, looked)
     told = []
     for name, check, checked, seconds in looked:
         gone = {side: changes.taken(name, side) for side in SIDES}
         action, changed = _done(check, options, sum(map(len, gone.values())), sum(map(len, checked.repaired.values())))
         said = effect(subject, gone["train"], check.leaves, check.falls) if gone["train"] and options.effect else ""
-        told.append(Examined(name, check, checked, action, changed, said, seconds))
+        told.append(Examined(name, check, _named_anew(checked, whole, changes), action, changed, said, seconds))
     return Diagnosis(treated, tuple(told))
 
 
@@ -198,10 +199,14 @@ def _changes(looked: Sequence[tuple[str, Check, Checked, float]], options: Optio
     return changes
 
 
-def _treated(prepared: Prepared, changes: Changes, looked: Sequence[tuple[str, Check, Checked, float]]) -> Prepared:
-    """The rows without those that left and with those that were repaired; the books follow."""
-    tables = {side: _kept(table, changes, side) for side, table in prepared.splits.items()}
-    splits = Splits(**tables)
+def _treated(
+    prepared: Prepared,
+    whole: Mapping[str, Table],
+    changes: Changes,
+    looked: Sequence[tuple[str, Check, Checked, float]],
+) -> Prepared:
+    """The rows of ``whole`` (after repairs) without those that left; the books follow."""
+    splits = Splits(**{side: _without(table, changes.gone[side]) for side, table in whole.items()})
     left = list(prepared.ledger.dropped)
     for side, table in prepared.splits.items():
         for name, check in CHECKS.items():
@@ -224,18 +229,33 @@ def _treated(prepared: Prepared, changes: Changes, looked: Sequence[tuple[str, C
     return Prepared(splits, prepared.schema, ledger, manifest)
 
 
-def _kept(table: Table, changes: Changes, side: str) -> Table:
-    gone, repaired = changes.gone[side], changes.repaired[side]
-    if not gone and not repaired:
+def _repaired(table: Table, repaired: Mapping[int, Mapping[str, Any]]) -> Table:
+    """The table with other values, and with the ids of these rows."""
+    if not repaired:
         return table
     columns: dict[str, list[Any]] = {name: list(values) for name, values in table.columns.items()}
     for index, parts in repaired.items():
         for name, value in parts.items():
             columns[name][index] = value
-    changed = dataclasses.replace(table, columns=columns)
-    if repaired:
-        columns["id"] = identify({name: values for name, values in columns.items() if is_content(name)})
-    return changed.take([index for index in range(len(table)) if index not in gone])
+    columns["id"] = identify({name: values for name, values in columns.items() if is_content(name)})
+    return dataclasses.replace(table, columns=columns)
+
+
+def _without(table: Table, gone: Mapping[int, str]) -> Table:
+    return table.take([index for index in range(len(table)) if index not in gone]) if gone else table
+
+
+def _named_anew(checked: Checked, whole: Mapping[str, Table], changes: Changes) -> Checked:
+    """Findings about repaired rows name them by their new id: from the old one a short text could be computed."""
+    ids = {
+        (side, table.file(index), table.lines[index]): table.columns["id"][index]
+        for side, table in whole.items()
+        for index in changes.repaired[side]
+    }
+    if not ids:
+        return checked
+    named = [dataclasses.replace(one, id=ids.get((one.side, one.file, one.line), one.id)) for one in checked.findings]
+    return dataclasses.replace(checked, findings=named)
 
 
 def _still_taught(prepared: Prepared, splits: Splits) -> None:

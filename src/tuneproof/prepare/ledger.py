@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from tuneproof.prepare.clean import PAIRS
+from tuneproof.prepare.fingerprint import ordered, read
 from tuneproof.records import Drop, Ledger, Schema, Splits, Table
-
-WIDTH = 64  # characters of an id that is no copy
+from tuneproof.tasks.columns import Cells, strings
 
 
 def ledger(inputs: Sequence[Table], splits: Splits, drops: Sequence[Drop], notes: Sequence[str]) -> Ledger:
@@ -33,42 +34,52 @@ def ledger(inputs: Sequence[Table], splits: Splits, drops: Sequence[Drop], notes
 
 
 def version(splits: Splits) -> str:
-    """sha256 of the sorted ids of all rows: which side they stand on is in the manifest beside it."""
-    ids = [id for _, table in splits.items() for id in table.columns["id"]]
-    joined = "".join(ids).encode("ascii")
-    if len(joined) != WIDTH * len(ids):  # copies, which have a number behind their id
-        return hashlib.sha256("\n".join(sorted(ids)).encode("ascii")).hexdigest()
-    lines = np.full((len(ids), WIDTH + 1), ord("\n"), dtype=np.uint8)
-    lines[:, :WIDTH] = np.sort(np.frombuffer(joined, dtype=f"S{WIDTH}")).view(np.uint8).reshape(len(ids), WIDTH)
-    return hashlib.sha256(lines.reshape(-1)[:-1].data).hexdigest()
+    """sha256 of the sorted ids of all rows, 16 bytes each, copies as often as they are there.
+
+    Which side the rows stand on is in the manifest beside it.
+    """
+    pairs = np.concatenate([_pairs(table.columns["id"]) for _, table in splits.items()])
+    return hashlib.sha256(ordered(pairs)).hexdigest()
+
+
+def _pairs(ids: Sequence[str]) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    if isinstance(ids, Cells) and PAIRS in ids.known:
+        return ids.known[PAIRS]
+    column = strings(ids)
+    assert column is not None, "an id is a text"
+    return read(column)
 
 
 def manifest(
-    paths: Sequence[Path],
     splits: Splits,
     schema: Schema,
     salt: str,
+    files: Mapping[str, Mapping[str, Any]],
     *,
     parents: Sequence[str] = (),
     checks: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """What identifies the data of a run; ``files`` lets a resumed run see that a file has changed.
+    """What identifies the data of a run; ``files`` (``file_records``) let a resumed run see that a file has changed.
 
     ``parents`` are the data_ids of the versions that this one was made from, ``checks`` how many rows each check of the
     doctor named (empty: nothing was checked).
     """
-    files = {str(file.absolute()): file_record(file) for path in paths for file in _files(path)}
     return {
         "rows": sum(len(table) for _, table in splits.items()),
         "bytes": sum(record["bytes"] for record in files.values()),
         "data_id": version(splits),
-        "files": files,
+        "files": dict(files),
         "schema": dataclasses.asdict(schema),
         "splits": {name: len(table) for name, table in splits.items()},
         "salt": salt,
         "parents": list(parents),
         "checks": dict(checks or {}),
     }
+
+
+def file_records(paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """Size and sha256 of every file."""
+    return {str(file.absolute()): file_record(file) for path in paths for file in _files(path)}
 
 
 def _files(path: Path) -> list[Path]:

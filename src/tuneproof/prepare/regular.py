@@ -93,16 +93,22 @@ def _count(signs: Signs, sign: int) -> int:
     return sum(int(np.count_nonzero(signs[at : at + PIECE] == sign)) for at in range(0, len(signs), PIECE))
 
 
+def _where(signs: Signs, sign: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Where a byte stands, found in such pieces as well."""
+    pieces = [np.flatnonzero(signs[at : at + PIECE] == sign) + at for at in range(0, len(signs), PIECE)]
+    return np.concatenate(pieces)
+
+
 def _quotes_at_edges(raw: bytes, separator: str) -> bool:
     """Whether every quote opens a cell, closes one, or is half of a pair inside a quoted cell."""
     signs = np.frombuffer(raw, np.uint8)
-    at = np.flatnonzero(signs == QUOTE)
+    at = _where(signs, QUOTE)
     if len(at) % 2:
         return False
     opens, closes = at[0::2], at[1::2]
-    edges = (ord(separator), NEWLINE, QUOTE)
-    before = signs[np.maximum(opens - 1, 0)]
-    after = signs[np.minimum(closes + 1, len(signs) - 1)]
-    opened = np.isin(before, edges) | (opens == 0)
-    closed = np.isin(after, (*edges, RETURN)) | (closes == len(signs) - 1)
+    edge = np.zeros(256, dtype=bool)
+    edge[[ord(separator), NEWLINE, QUOTE]] = True
+    opened = edge[signs[np.maximum(opens - 1, 0)]] | (opens == 0)
+    edge[RETURN] = True
+    closed = edge[signs[np.minimum(closes + 1, len(signs) - 1)]] | (closes == len(signs) - 1)
     return bool(opened.all() and closed.all())

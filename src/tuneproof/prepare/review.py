@@ -28,6 +28,7 @@ from tuneproof.prepare.read import read
 from tuneproof.records import Drop, Finding, Schema, Splits, Table
 from tuneproof.run import write_atomically
 from tuneproof.tasks import tables
+from tuneproof.tasks.columns import normal
 from tuneproof.tasks.rows import counted, question, quoted, written
 
 # What is filled in stands first. The id stands last because it is never empty: Excel leaves out the separators of cells
@@ -74,19 +75,23 @@ def write_review(findings: Sequence[Finding], splits: Splits, to: Path, after: S
     """
     if to.exists():
         raise DataError(f"{to} exists already, and may hold decisions.", "Give another name, or remove it first.")
-    places = {(side, id): index for side, table in splits.items() for index, id in enumerate(table.columns["id"])}
+    places = {
+        (side, table.file(index), line): index
+        for side, table in splits.items()
+        for index, line in enumerate(table.lines)
+    }
     left = _stands(after) if after is not None else None
-    rows: dict[tuple[str, str], list[Finding]] = {}
+    rows: dict[tuple[str, str, int], list[Finding]] = {}
     for finding in findings:
-        if left is not None and (finding.side, finding.file, finding.line) not in left:
-            continue
-        rows.setdefault((finding.side, finding.id), []).append(finding)
+        where = (finding.side, finding.file, finding.line)
+        if left is None or where in left:
+            rows.setdefault(where, []).append(finding)
     tables = dict(splits.items())
     content = io.StringIO()
     writer = csv.DictWriter(content, COLUMNS, lineterminator="\r\n")
     writer.writeheader()
-    for (side, id), several in rows.items():
-        writer.writerow(_line(tables[side], places[side, id], several))
+    for where, several in rows.items():
+        writer.writerow(_line(tables[where[0]], places[where], several))
     write_atomically(to, content.getvalue().encode("utf-8-sig"))
     return len(rows)
 
@@ -315,11 +320,11 @@ def _twice(table: Table, labels: Mapping[int, str], gone: set[int]) -> set[int]:
     if not labels:
         return set()
     asked = tables.questions(table)
-    texts = {cleaning.normal(asked[index]) for index in labels}
+    texts = {normal(asked[index]) for index in labels}
     pairs = zip(asked, table.columns["label"], strict=True)
     keys = {
         index: (text, label)
-        for index, (text, label) in enumerate((cleaning.normal(text), label) for text, label in pairs)
+        for index, (text, label) in enumerate((normal(text), label) for text, label in pairs)
         if text in texts and index not in gone
     }
     seen = {key for index, key in keys.items() if index not in labels}

@@ -10,6 +10,7 @@ as sure are a question to the user. Nothing here knows a task: the answers are h
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -20,9 +21,10 @@ from tuneproof.config import Data
 from tuneproof.errors import ConfigError, DataError, nearest
 from tuneproof.records import Column, Guess, Schema, Table
 from tuneproof.tasks import layouts
-from tuneproof.tasks.columns import blank, distinct, repeated, strings, stripped
+from tuneproof.tasks.columns import SPACES, blank, counted, distinct, repeated, strings, stripped
 from tuneproof.tasks.tables import Canonical
 
+NUMBER_BEGINS = f"^[{re.escape(SPACES)}]*[-+.0-9]"  # the others are looked at no longer
 VALUES = 1000  # distinct values kept per column
 NEAR = 0.05  # two tasks within this are equally sure
 SURE = 0.75  # below this, a doubt of another task counts more than the guess
@@ -146,19 +148,26 @@ def _column(name: str, values: Sequence[Any]) -> Column:
 
 def _text_column(name: str, column: pl.Series) -> Column:
     """What ``_mixed_column`` says of the same values."""
+    if column.head(VALUES).n_unique() * 2 < VALUES:
+        found = counted(column)
+        if len(found) * 4 < len(column):
+            return _facts(name, len(column), {(str, value): rows for value, rows in found.items()}, {}, {})
     missing = blank(column)
     present = column.filter(~missing) if missing.any() else column
-    number = stripped(present).str.contains(f"^(?:{layouts.NUMBER.pattern})$")
-    numbers = int(number.sum())
+    maybe = present.filter(present.str.contains(NUMBER_BEGINS))
+    number = maybe.filter(stripped(maybe).str.contains(f"^(?:{layouts.NUMBER.pattern})$"))
+    numbers = len(number)
     texts = len(present) - numbers
     kinds = {kind: rows for kind, rows in (("text", texts), ("number", numbers)) if rows}
-    characters = int(present.filter(~number).str.len_chars().sum())
+    characters = int(present.str.len_chars().sum()) - int(number.str.len_chars().sum())
     different, common = _commonest(present)
     return Column(name, len(column), len(column) - len(present), kinds, different, characters / max(1, texts), common)
 
 
 def _commonest(present: pl.Series) -> tuple[int, tuple[str, ...]]:
     """How many different values there are, and the most frequent of them; of equally frequent ones the earlier."""
+    if present.hash().n_unique() == len(present):
+        return len(present), tuple(present.head(VALUES))
     again = repeated(present)
     several = pl.DataFrame({"value": present, "at": pl.int_range(len(present), eager=True)}).filter(again)
     counts = several.group_by("value").agg(pl.len().alias("rows"), pl.col("at").first())
@@ -187,11 +196,18 @@ def _mixed_column(name: str, values: Sequence[Any]) -> Column:
             keys.update(value.keys())
         else:
             simple[(type(value), value)] += 1
+    return _facts(name, len(values), simple, kinds, dict(keys.most_common(50)))
+
+
+def _facts(
+    name: str, rows: int, simple: Mapping[tuple[type, Any], int], nested: Mapping[str, int], keys: Mapping[str, int]
+) -> Column:
+    """``simple``: how often each plain value stands there; ``nested``: how many lists and objects."""
+    kinds: Counter[str] = Counter(nested)
     missing = characters = 0
     common: list[str] = []
-    nested = kinds["list"] + kinds["object"]
-    distinct = nested  # each counted as different from all others
-    for (_, value), count in simple.most_common():
+    distinct = kinds["list"] + kinds["object"]  # each counted as different from all others
+    for (_, value), count in Counter(simple).most_common():
         if value is None or (isinstance(value, str) and (not value or value.isspace())):
             missing += count
             continue
@@ -203,8 +219,8 @@ def _mixed_column(name: str, values: Sequence[Any]) -> Column:
         if len(common) < VALUES:
             common.append(str(value))
     mean = characters / kinds["text"] if kinds["text"] else 0.0
-    counted = {kind: count for kind, count in kinds.items() if count}
-    return Column(name, len(values), missing, counted, distinct, mean, tuple(common), dict(keys.most_common(50)))
+    told = {kind: count for kind, count in kinds.items() if count}
+    return Column(name, rows, missing, told, distinct, mean, tuple(common), keys)
 
 
 def _kind(value: Any) -> str:

@@ -19,17 +19,17 @@ new rows do move the boundary: that is what is asked for. ``folds`` divides for 
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
 
 from tuneproof.config import Data
 from tuneproof.errors import DataError
-from tuneproof.prepare.clean import PIECE, drops
+from tuneproof.prepare.clean import drops, folded_print
+from tuneproof.prepare.fingerprint import fingerprints, seeded
 from tuneproof.prepare.newest import by_time
 from tuneproof.records import Drop, Splits, Table
 from tuneproof.tasks import columns, tables
@@ -51,14 +51,15 @@ def split(table: Table, data: Data, test: Table | None, stratify: Sequence[str] 
     if test is not None:
         kept, dropped = _without(table, test, "the test file")
         table = table.take(kept) if dropped else table
-        stratify = [stratify[row] for row in kept] if dropped and stratify is not None else stratify
+        stratify = table.columns["label"] if stratify is not None else None
     _enough(table, test, sum(one.rows for one in dropped))
     shares = (0.0 if test is not None else data.test_share, data.validation_share)
     if data.time is None:
         sides = _by_hash(table, data.salt, shares, stratify)
     else:
         sides = np.array([SIDES.index(side) for side in by_time(table, names(table), *shares)], dtype=np.int8)
-    parts = {side: table.take(np.flatnonzero(sides == number).tolist()) for number, side in enumerate(SIDES)}
+    rows_of = {side: cast("Sequence[int]", np.flatnonzero(sides == number)) for number, side in enumerate(SIDES)}
+    parts = {side: table.take(rows) for side, rows in rows_of.items()}
     if test is not None:
         parts["test"] = test
     elif "group" in table.columns:  # without groups equal questions are on one side already
@@ -86,7 +87,8 @@ def folds(names: Sequence[str], labels: Sequence[str] | None, k: int, salt: str)
         rows_of.setdefault(name, Counter())[label] += 1
     if len(rows_of) < k:
         raise DataError(f"{len(rows_of):,} groups or questions cannot be divided into {k} folds.", "Add rows.")
-    at = dict(zip(rows_of, places(pl.Series(list(rows_of), dtype=pl.String), salt).tolist(), strict=True))
+    prints = pl.Series(fingerprints(pl.Series(list(rows_of), dtype=pl.String)).high)
+    at = dict(zip(rows_of, places(prints, salt).tolist(), strict=True))
     of_class: list[Counter[str]] = [Counter() for _ in range(k)]
     sizes = [0] * k
     fold_of: dict[str, int] = {}
@@ -101,30 +103,29 @@ def folds(names: Sequence[str], labels: Sequence[str] | None, k: int, salt: str)
 
 
 def names(table: Table) -> pl.Series:
-    """What each row is divided by: its group, or its question."""
-    asked = "q:" + questions(table)
+    """What each row is divided by: the fingerprint of its group, or else of its folded question."""
+    asked = folded_print(tables.questions(table))
     if "group" not in table.columns:
-        return asked
+        return pl.Series(asked)
     group = pl.Series(table.columns["group"], dtype=pl.String)
-    return ("g:" + group).zip_with(group.is_not_null(), asked)
+    return pl.Series(np.where(group.is_null(), asked, seeded(fingerprints(group).high, "group")))
 
 
 def questions(table: Table) -> pl.Series:
     """What each row asks, case, white space and compatibility forms aside."""
-    return columns.folded(pl.Series(tables.questions(table), dtype=pl.String))
+    asked = columns.strings(tables.questions(table))
+    assert asked is not None, "a question is a text"
+    return columns.folded(asked)
 
 
-def place(name: str, salt: str) -> float:
+def place(name: int, salt: str) -> float:
     """Where a question or group stands, in [0, 1)."""
-    return float(places(pl.Series([name]), salt)[0])
+    return float(places(pl.Series([name], dtype=pl.UInt64), salt)[0])
 
 
 def places(of: pl.Series, salt: str) -> Places:
-    """(rows,): where each name stands, in [0, 1): the first 56 bits of sha256 of the salt, a NUL and the name."""
-    salted = (f"{salt}\0" + of).cast(pl.Binary).to_frame()
-    pieces = (piece.to_series().to_list() for piece in salted.iter_slices(PIECE))
-    digests = b"".join([hashlib.sha256(name).digest()[:8] for piece in pieces for name in piece])
-    return (np.frombuffer(digests, dtype=">u8") >> np.uint64(8)).astype(np.float64) / 2**56
+    """(rows,): where each name stands, in [0, 1): 53 bits of its fingerprint mixed with the salt."""
+    return (seeded(of.to_numpy(), salt) >> np.uint64(11)).astype(np.float64) / 2**53
 
 
 def _by_hash(table: Table, salt: str, shares: tuple[float, float], labels: Sequence[str] | None) -> Sides:
@@ -141,7 +142,8 @@ def _by_hash(table: Table, salt: str, shares: tuple[float, float], labels: Seque
 
 def _every_class(of: pl.Series, labels: Sequence[str], at: Places, sides: Sides) -> None:
     """Move the question nearest to train into train, for every class that has none there."""
-    label = pl.Series(labels, dtype=pl.String)
+    label = columns.strings(labels)
+    assert label is not None, "a label is a text"
     absent = set(label.unique()) - set(label.filter(sides == TRAIN).unique())
     if not absent:
         return
@@ -158,11 +160,11 @@ def _no_side_empty(
         if (sides == side).any():
             continue
         train = np.flatnonzero(sides == TRAIN).tolist()
-        name_of: list[str] = of.to_list()
-        kinds = labels if labels is not None else name_of
+        name_of: list[int] = of.to_list()
+        kinds: Sequence[Any] = labels if labels is not None else name_of
         taught = Counter(kinds[row] for row in train)
-        of_name: dict[str, Counter[str]] = {}
-        nearness: dict[str, float] = {}
+        of_name: dict[int, Counter[Any]] = {}
+        nearness: dict[int, float] = {}
         for row in train:
             of_name.setdefault(name_of[row], Counter())[kinds[row]] += 1
             nearness[name_of[row]] = at[row]
@@ -217,9 +219,11 @@ def _enough(table: Table, test: Table | None, leaked: int) -> None:
 
 def _labels_known(parts: dict[str, Table], dropped: Sequence[Drop], time: str | None) -> None:
     """Every label that is measured must have been taught."""
-    known = set(parts["train"].columns["label"])
+    known = columns.kinds(parts["train"].columns["label"])
     for side in ("validation", "test"):
         table = parts[side]
+        if known.issuperset(columns.kinds(table.columns["label"])):
+            continue
         unknown: dict[str, int] = {}
         for label, line in zip(table.columns["label"], table.lines, strict=True):
             if label not in known:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,13 @@ from typing import Any
 from tuneproof.config import Data
 from tuneproof.errors import DataError, nearest
 from tuneproof.prepare import clean as cleaning
-from tuneproof.prepare.ledger import ledger, manifest
+from tuneproof.prepare.ledger import file_records, ledger, manifest
 from tuneproof.prepare.read import read
 from tuneproof.prepare.review import apply, read_review
 from tuneproof.prepare.schema import Recogniser, infer
 from tuneproof.prepare.split import split
 from tuneproof.records import Drop, Ledger, Schema, Splits, Table
-from tuneproof.tasks import entities, kept, quantities, rows, rules, several
+from tuneproof.tasks import columns, entities, kept, quantities, rows, rules, several
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,22 @@ def prepare(
     """
     paths = (files,) if isinstance(files, Path) else tuple(files)
     raw = read(paths, names or tuple(map(str, paths)), sheet=asked.sheet, header=asked.header)
+    whole = paths if asked.test is None else (*paths, Path(asked.test))
+    with ThreadPoolExecutor(1) as beside:  # their sha256 takes as long as reading them, and another core has time
+        files_as_read = beside.submit(file_records, whole)
+        splits, schema, books = _divided(raw, paths, asked, answers, review, keep)
+        return Prepared(splits, schema, books, manifest(splits, schema, asked.salt, files_as_read.result()))
+
+
+def _divided(
+    raw: Table,
+    paths: Sequence[Path],
+    asked: Data,
+    answers: Mapping[str, Recogniser],
+    review: str | None,
+    keep: Sequence[str],
+) -> tuple[Splits, Schema, Ledger]:
+    """What ``prepare`` makes of the table ``raw`` that it read from ``paths``."""
     schema = infer(raw, answers, asked)
     answer = answers[schema.task]
     table, drops = cleaning.clean(raw, answer, schema, asked.max_missing)
@@ -60,7 +77,6 @@ def prepare(
     if asked.test is not None:
         raw_test = _read_test(paths, Path(asked.test), schema, asked)
         inputs.append(raw_test)
-        paths = (*paths, Path(asked.test))
         test, test_drops = cleaning.clean(raw_test, answer, schema, asked.max_missing, duplicates=True)
         test = kept.attach(test, raw_test, keep)
         drops += test_drops
@@ -72,7 +88,7 @@ def prepare(
         drops += reviewed
         notes += told
     if "label" in table.columns:
-        taught = set(splits.train.columns["label"])
+        taught = columns.kinds(splits.train.columns["label"])
         schema = dataclasses.replace(schema, labels=_label_set(schema.labels, taught))
         schema = _singled_out(schema, splits)
         notes += _not_measured(splits)
@@ -81,8 +97,7 @@ def prepare(
     if "tags" in table.columns:
         schema = dataclasses.replace(schema, tags=entities.tag_set(entities.types(splits.train.columns["tags"])))
         notes += _not_taught(splits)
-    books = ledger(inputs, splits, merged(drops), notes)
-    return Prepared(splits, schema, books, manifest(paths, splits, schema, asked.salt))
+    return splits, schema, ledger(inputs, splits, merged(drops), notes)
 
 
 def _read_test(files: Sequence[Path], path: Path, schema: Schema, asked: Data) -> Table:
@@ -135,7 +150,8 @@ def _label_set(before: Sequence[str], taught: set[str]) -> tuple[str, ...]:
 
 def _not_measured(splits: Splits) -> list[str]:
     """Classes that are taught and have no test row: their recall will not be known."""
-    absent = sorted(set(splits.train.columns["label"]) - set(splits.test.columns["label"]))
+    taught, measured = (columns.kinds(table.columns["label"]) for table in (splits.train, splits.test))
+    absent = sorted(taught - measured)
     return (
         [f"{rows.counted(len(absent), 'class', 'classes')} without a test row: {rows.quoted(absent, 5)}"]
         if absent

@@ -20,7 +20,7 @@ from tuneproof.sources.admission import admit, digest, wanted
 from tuneproof.sources.cache import Cache, Kept, disk_errors
 from tuneproof.sources.catalog import CATALOG, Entry, Pin
 from tuneproof.sources.demo import DEMOS
-from tuneproof.sources.names import COMMIT, Package, parse_hub, parse_package
+from tuneproof.sources.names import COMMIT, Package, parse_hub, parse_hub_data, parse_package
 
 Say = Callable[[str], None]
 Build = Callable[[Path, Path], None]  # (archive, empty folder)
@@ -49,6 +49,7 @@ class DataSource:
     hints: Mapping[str, str] = field(default_factory=dict)  # task, and part -> column
     licence: str = "not stated"
     note: str = ""
+    revision: str = ""  # commit of the hub, or sha256 of the artifact; "" for a local file
 
 
 def model(name: str, *, cache: Path | None = None, say: Say | None = None) -> ModelSource:
@@ -82,7 +83,10 @@ def model(name: str, *, cache: Path | None = None, say: Say | None = None) -> Mo
 
 
 def data(name: str, *, cache: Path | None = None, say: Say | None = None) -> DataSource:
-    """The file of a data set: a local path, ``demo:reviews``, ``demo:support`` or ``pypi:NAME==VERSION#member``."""
+    """The file of a data set: a local path, ``demo:reviews``, ``pypi:NAME==VERSION#member`` or ``hub:ORG/NAME#file``.
+
+    A folder of this disk (of texts by class) is a data set as well.
+    """
     store, tell = Cache(cache), say or _silent
     if name in DEMOS:
         demo = DEMOS[name]
@@ -96,10 +100,10 @@ def data(name: str, *, cache: Path | None = None, say: Say | None = None) -> Dat
         raise DataError(f'"{name}" is not a demonstration; there are {known}.', nearest(name, tuple(DEMOS)))
     if name.startswith("pypi:"):
         return _packed_data(name, store, tell)
+    if name.startswith("hub:"):
+        return _hub_data(name, store, tell)
     path = Path(name).expanduser()
-    if path.is_dir():
-        raise DataError(f"{name} is a folder, and a data file is expected.", "Name a .csv or .jsonl file in it.")
-    if not path.is_file():
+    if not path.exists():
         folder = path.parent if path.parent.is_dir() else Path()
         raise DataError(f"There is no file {name}.", nearest(path.name, tuple(p.name for p in folder.iterdir())))
     return DataSource(name=name, path=path)
@@ -194,18 +198,77 @@ def _only_model(archive: Path) -> str:
     return found[0]
 
 
+def is_fetched(name: str) -> bool:
+    """Whether a data set of this name comes from elsewhere."""
+    return name.startswith(("demo:", "pypi:", "hub:"))
+
+
 def _packed_data(name: str, store: Cache, say: Say) -> DataSource:
+    """One file of an artifact; which one need not be said where it holds one table only."""
     package = parse_package(name, DataError)
-    if not package.member or Path(package.member).suffix.lower() not in TABLES:
-        raise DataError(f"{name} does not say which file of the package is the data.", "Append #path/to/file.csv.")
+    if package.member:
+        _refuse_no_table(name, package.member)
     pin = packages.pin_of(package, DataError)
 
     def build(archive: Path, folder: Path) -> None:
-        packages.extract(archive, package.member, folder, lambda _: True)
+        found = [member for member in packages.members(archive) if member.lower().endswith(TABLES[:-1])]
+        member = package.member or _only_table(name, found)
+        packages.extract(archive, member, folder, lambda _: True)
 
     key = f"data;{package};{pin.sha256}"
     kept = store.find(key) or _keep(store, key, pin, build, DataError, say)
-    return DataSource(name=name, path=kept.path / Path(package.member).name, licence=pin.licence or "not stated")
+    return _one_file(name, kept, pin.licence)
+
+
+def _hub_data(name: str, store: Cache, say: Say) -> DataSource:
+    """One file of a data set of the hub, of the commit that its branch had at first use."""
+    repo, revision, member = parse_hub_data(name)
+    if member:
+        _refuse_no_table(name, member)
+    asked = f"hubdata;{repo}@{revision or 'default'}#{member}"
+    if kept := store.find(asked):
+        return _one_file(name, kept)
+    say(f"Looking up {repo} on the hub")
+    commit, files, licence = hub.look_up_data(repo, revision, TABLES)
+    by_name = {file.name: file for file in files}
+    chosen = member or _only_table(name, [file for file in by_name if not file.lower().endswith(".txt")])
+    if chosen not in by_name:
+        raise DataError(f'{repo} has no file "{chosen}" at {commit[:12]}.', nearest(chosen, tuple(by_name)))
+    file = by_name[chosen]
+
+    def build(folder: Path) -> None:
+        say(f"Fetching {chosen} of {repo} ({file.size / 1e6:,.1f} MB)")
+        with disk_errors(store.root, file.size):
+            hub.download(repo, commit, [file], folder, DataError, "dataset")
+
+    facts = {"revision": commit, "licence": licence}
+    key = f"hubdata;{repo}@{commit}#{chosen}"
+    kept = store.find(key) or store.keep(key, build, file.size, facts)
+    if asked != key:
+        store.point(asked, kept)
+    return _one_file(name, kept)
+
+
+def _refuse_no_table(name: str, member: str) -> None:
+    if Path(member).suffix.lower() not in TABLES:
+        raise DataError(f'{name}: "{member}" is no table.', f"Name a file that ends in {', '.join(TABLES)}.")
+
+
+def _only_table(name: str, found: list[str]) -> str:
+    if len(found) == 1:
+        return found[0]
+    told = f"{', '.join(sorted(found)[:12])}{f' and {len(found) - 12} more' if len(found) > 12 else ''}" or "no table"
+    before, mark, sum_ = name.partition("?")
+    raise DataError(
+        f"{before} does not say which file is the data: it holds {told}.",
+        f'Write "{before}#path/to/file{mark}{sum_}".',
+    )
+
+
+def _one_file(name: str, kept: Kept, licence: str = "") -> DataSource:
+    (file,) = kept.sha256
+    licence = licence or kept.facts.get("licence", "") or "not stated"
+    return DataSource(name=name, path=kept.path / file, licence=licence, revision=kept.facts["revision"])
 
 
 def _gguf(name: str, path: Path, store: Cache, say: Say) -> ModelSource:

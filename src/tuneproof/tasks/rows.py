@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from tuneproof.errors import DataError, nearest
 from tuneproof.records import Row, Schema, Table
+from tuneproof.tasks import columns
 
 # Why a row cannot be used -> what a program calls it. The first seven codes are those of OpenAI's validator of chat
 # data, spelt as it spells them.
@@ -231,7 +231,7 @@ def _has_weights(messages: Sequence[Mapping[str, Any]]) -> bool:
 def check_labels(table: Table, schema: Schema) -> None:
     """Refuse rows of one class, and classes of one row: neither can be taught and measured."""
     labels = table.columns["label"]
-    counts = Counter(labels)
+    counts = columns.counted(labels)
     column = schema.fields["label"]
     if len(counts) == 1:
         only = next(iter(counts))

@@ -81,11 +81,9 @@ def _labels(values: columns.Values, schema: Schema) -> pl.Series | None:
     """The label of every row, null where there is none; each distinct value is looked at once. None: not plain."""
     column = columns.strings(values)
     if column is not None:
-        found = columns.distinct(column)
-        new = [_label(value, schema) for value in found]
-        return column.replace_strict(
-            pl.Series(found, dtype=pl.String), pl.Series(new, dtype=pl.String), return_dtype=pl.String
-        )
+        found = column.drop_nulls().unique()
+        new = pl.Series([_label(value, schema) for value in found], dtype=pl.String)
+        return column if new.equals(found) else new.gather(columns.codes(column, found))
     if any(isinstance(value, list | dict) for value in values):
         return None
     written = {(type(value), value): _label(value, schema) for value in columns.distinct(values)}

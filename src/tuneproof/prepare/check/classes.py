@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from tuneproof.prepare.check.guesses import Guesses
 from tuneproof.prepare.check.linear import centred, unit
 from tuneproof.prepare.check.subject import KEPT, Checked, Subject
-from tuneproof.prepare.clean import normal
 from tuneproof.records import Finding
+from tuneproof.tasks.columns import normal
 from tuneproof.tasks.rows import counted
 
 NAME = "class_health"

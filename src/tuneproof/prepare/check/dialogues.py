@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tuneproof.prepare.check.subject import KEPT, Checked, Subject, shown
-from tuneproof.prepare.clean import normal
 from tuneproof.records import Finding
+from tuneproof.tasks.columns import normal
 from tuneproof.tasks.rows import assistant_begins, last_answer, others_end, question, spoken
 
 NAME = "dialogues"

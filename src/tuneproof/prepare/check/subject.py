@@ -18,9 +18,9 @@ from tuneproof.config import Check as Options
 from tuneproof.prepare.check.compared import Compared
 from tuneproof.prepare.check.guesses import FOLDS, MOST, Guesses, guess
 from tuneproof.prepare.check.probe import Probe
-from tuneproof.prepare.clean import normal
 from tuneproof.prepare.split import folds
 from tuneproof.records import Finding, Schema, Splits, Table
+from tuneproof.tasks.columns import normal
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 Embed = Callable[[Sequence[str]], Vectors]
