@@ -295,7 +295,7 @@ def test_a_model_that_needs_more_memory_than_there_is(tune, reviews, tiny_bert, 
 def test_a_template_that_hides_the_answer_is_refused_by_a_check(tune, dialogues, tiny_llama, tmp_path) -> None:
     folder = Path(shutil.copytree(tiny_llama, tmp_path / "model"))
     (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m['role'] }}{% endfor %}")
-    assert_one_sentence(tune(dialogues, "--model", folder), "dialogues.jsonl", "line 1", "template", code=3)
+    assert_one_sentence(tune(dialogues, "--model", folder), "dialogues.jsonl, line ", "template", code=3)
 
 
 # -- run directories

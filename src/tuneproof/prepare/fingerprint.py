@@ -199,8 +199,12 @@ def _of_each(text: pl.Series) -> Fingerprints:
             folded[where] = _sums(b"".join(odd), np.array(list(map(len, odd)), dtype=np.int64))[2]
         found.high[start:end], found.low[start:end], found.folded[start:end] = high, low, folded
 
+    cuts = _cuts(sizes)
+    if len(cuts) < 2:  # no threads for what takes less time than starting them
+        list(map(work, cuts))
+        return found
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as cores:
-        list(cores.map(work, _cuts(sizes)))
+        list(cores.map(work, cuts))
     return found
 
 
