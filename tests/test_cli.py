@@ -382,7 +382,7 @@ def test_a_place_that_cannot_be_written(tune, reviews: Path, tmp_path: Path) -> 
 def sick(tmp_path: Path) -> Path:
     """100 reviews, one of them twice with different labels, and one with an address and a card number."""
     rows = review_rows(100)
-    rows += [{"text": "the hinge of this lamp is loose", "label": label} for label in ("positive", "negative")]
+    rows += [{"text": "this lamp has a loose hinge", "label": label} for label in ("positive", "negative")]
     rows += [{"text": f"write to {MAIL} or charge {CARD}, the lamp is lovely", "label": "positive"}]
     return write_csv(tmp_path / "sick.csv", rows)
 
