@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.tiny import review_rows, scored_rows, write_csv
+from tests.tiny import scored_rows, write_csv
 from tuneproof.config import Data, build
 from tuneproof.errors import DataError, Error
 from tuneproof.prepare import prepare
@@ -96,11 +96,10 @@ def test_rows_without_a_number_are_dropped_by_name_and_refused_when_many(
 
 def test_a_number_that_is_not_finite_and_one_number_alone(tmp_path: Path) -> None:
     asked = build({"data": {"task": "text-regression", "label": "score"}}).data
-    path = tmp_path / "a.jsonl"
-    rows = [{"text": row["text"], "score": float(i % 7)} for i, row in enumerate(review_rows(80))]
-    rows[0]["score"] = float("inf")
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    assert "finite" in str([drop.reason for drop in prepare(path, asked, ANSWERS).ledger.dropped])
+    rows = scored_rows(80)
+    rows[0]["score"] = "1e999"
+    dropped = prepare(write_csv(tmp_path / "a.csv", rows), asked, ANSWERS).ledger.dropped
+    assert [(drop.reason, drop.lines) for drop in dropped] == [("number that is not finite", (2,))]
     same = [{**row, "score": "2.5"} for row in scored_rows(80)]
     with pytest.raises(DataError, match=r"line 2: all 80 usable rows have the number 2\.5"):
         prepare(write_csv(tmp_path / "b.csv", same), asked, ANSWERS)

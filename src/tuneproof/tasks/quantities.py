@@ -23,6 +23,7 @@ from tuneproof.tasks.rows import Unusable, asked_texts, blank
 
 TASK = "text-regression"
 AMOUNTS = LABEL_NAMES[2] | {"similarity", "relatedness", "readability", "difficulty", "toxicity_score", "value"}
+MOSTLY = 0.95  # of the values that have to be numbers; the others are dropped by name
 MOST_CLASSES = 20  # different fractions, which may still be the names of classes
 MOST_STEPS = 11  # different whole numbers of a rating, such as 0 to 10, that are classes in their order
 
@@ -49,7 +50,7 @@ def text_and_number(columns: Sequence[Column], asked: Data) -> Guess | None:
 def is_quantity(column: Column, asked_for: bool = False) -> bool:
     """Whether a column holds a number to predict: many fractions, or more whole numbers than a scale has steps."""
     present = column.rows - column.missing
-    if not present or column.kinds.get("number", 0) < 0.99 * present or column.distinct < 3:
+    if not present or column.kinds.get("number", 0) < MOSTLY * present or column.distinct < 3:
         return False
     called = _called(column)
     if any(is_number(value) and not float(value).is_integer() for value in column.values):
