@@ -44,6 +44,10 @@ CHATML = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
+# A language of one word for each: what a tiny encoder with a decoder translates into.
+WORDS = dict(zip((*GOOD, *BAD), ("gut", "hold", "stark", "ideal", "mies", "kaputt", "schwach", "nutzlos"), strict=True))
+WORDS |= dict(zip(THINGS, ("lampe", "kessel", "stuhl", "telefon", "kabel", "uhr"), strict=True))
+
 # Options under which a tiny model does a whole run in a few seconds, all of it on one thread.
 QUICK = {"train.threads": 1, "train.log_every": 1, "model.precision": "fp32"}
 
@@ -163,6 +167,18 @@ def question_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
     return rows
 
 
+def pair_rows(count: int, seed: int = 0) -> list[dict[str, str]]:
+    """Word lists in two languages; no two are the same."""
+    draw = random.Random(seed)
+    rows: list[dict[str, str]] = []
+    while len(rows) < count:
+        words = [draw.choice(list(WORDS)) for _ in range(draw.randint(2, 6))]
+        row = {"en": " ".join(words), "de": " ".join(WORDS[word] for word in words)}
+        if row not in rows:
+            rows.append(row)
+    return rows
+
+
 def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
     with path.open("w", encoding="utf-8", newline="") as out:
         writer = csv.DictWriter(out, list(rows[0]))
@@ -212,6 +228,31 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_jsonl(tmp_path_factory.mktemp("data") / "questions.jsonl", question_rows(80))
 
 
+def matching_rows(count: int, seed: int = 0) -> list[dict[str, str]]:
+    """A sentence and another with the same two things in it; no two are the same."""
+    draw = random.Random(seed)
+    rows: list[dict[str, str]] = []
+    while len(rows) < count:
+        words = [draw.choice((*GOOD, *BAD)), draw.choice(THINGS), draw.choice(THINGS)]
+        filler = [draw.choice(FILLER) for _ in range(draw.randint(1, 6))]
+        row = {"anchor": " ".join([*filler, *words]), "positive": " ".join(["the", *words[::-1]])}
+        if all(row["anchor"] != other["anchor"] and row["positive"] != other["positive"] for other in rows):
+            rows.append(row)
+    return rows
+
+
+@pytest.fixture(scope="session")
+def matching(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 pairs of sentences."""
+    return write_csv(tmp_path_factory.mktemp("data") / "matching.csv", matching_rows(60))
+
+
+@pytest.fixture(scope="session")
+def parallel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 pairs of word lists."""
+    return write_csv(tmp_path_factory.mktemp("data") / "parallel.csv", pair_rows(60))
+
+
 # -- models
 
 
@@ -225,6 +266,41 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two layers of width 32, a byte-level BPE with ChatML's tokens and template."""
     return build_llama(tmp_path_factory.mktemp("models") / "tiny-llama")
+
+
+@pytest.fixture(scope="session")
+def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two layers of width 32 on either side, a vocabulary of whole words."""
+    return build_t5(tmp_path_factory.mktemp("models") / "tiny-t5")
+
+
+def build_t5(folder: Path) -> Path:
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+
+    words = ["<pad>", "</s>", "<unk>", *sorted({*WORDS, *WORDS.values(), *FILLER})]
+    inner = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    inner.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=64
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    options = T5Config(
+        vocab_size=len(words),
+        d_model=32,
+        d_kv=16,
+        d_ff=64,
+        num_layers=2,
+        num_heads=2,
+        dropout_rate=0.0,
+        decoder_start_token_id=0,
+        pad_token_id=0,
+        eos_token_id=1,
+    )
+    T5ForConditionalGeneration(options).save_pretrained(folder)
+    return folder
 
 
 def build_bert(folder: Path) -> Path:
@@ -308,7 +384,7 @@ def build_llama(folder: Path, *, template: str | None = CHATML) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bases(tiny_bert: Path, tiny_llama: Path) -> Mapping[str, Path]:
+def bases(tiny_bert: Path, tiny_llama: Path, tiny_t5: Path) -> Mapping[str, Path]:
     """For each task a pretrained model that can do it."""
     readers = (
         "text-classification",
@@ -316,13 +392,21 @@ def bases(tiny_bert: Path, tiny_llama: Path) -> Mapping[str, Path]:
         "text-regression",
         "token-classification",
         "question-answering",
+        "embeddings",
     )
-    return {**dict.fromkeys(readers, tiny_bert), "instruction": tiny_llama}
+    return {**dict.fromkeys(readers, tiny_bert), "instruction": tiny_llama, "seq2seq": tiny_t5}
 
 
 @pytest.fixture(scope="session")
 def files(
-    reviews: Path, topics: Path, scored: Path, dialogues: Path, tagged: Path, questions: Path
+    reviews: Path,
+    topics: Path,
+    scored: Path,
+    dialogues: Path,
+    tagged: Path,
+    questions: Path,
+    parallel: Path,
+    matching: Path,
 ) -> Mapping[str, Path]:
     """For each task a file."""
     return {
@@ -332,6 +416,8 @@ def files(
         "token-classification": tagged,
         "question-answering": questions,
         "instruction": dialogues,
+        "seq2seq": parallel,
+        "embeddings": matching,
     }
 
 
@@ -393,6 +479,7 @@ def finished(
 ) -> Callable[[str, str], Path]:
     """``finished("instruction", "lora")``: the directory of a whole run, made at the first call. Do not change it."""
     import tuneproof as tp
+    from tuneproof.tasks import TASKS
 
     root = tmp_path_factory.mktemp("finished") / "runs"
     made: dict[tuple[str, str], Path] = {}
@@ -401,7 +488,7 @@ def finished(
         if (task, method) not in made:
             options: dict[str, Any] = {"train_threads": 1, "model_precision": "fp32", "evaluate_precision": "fp32"}
             options |= {"train_lr": 3e-3, "train_epochs": 2}
-            if task == "instruction":
+            if "evaluate.answers" in TASKS[task].answer.options:
                 options |= {"evaluate_answers": 2, "evaluate_max_new_tokens": 8}
             done = tp.tune(files[task], runs=root, model_name=str(bases[task]), method_name=method, **options)
             made[task, method] = done.run.path

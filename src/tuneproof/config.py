@@ -175,6 +175,8 @@ class Evaluate(Section):
     retain_documents: int = decide("general documents on which forgetting is measured", ge=FEWEST_DOCUMENTS, le=500)
     repetition_penalty: float = decide("divides the logits of what was said already; 1 is none", ge=1, le=2)
     no_repeat_ngram: int = decide("so many tokens in a row may not come twice in an answer; 0: no limit", ge=0, le=100)
+    beams: int = decide("beginnings of a text that are followed at once; 1 is greedy", ge=1, le=32)
+    length_penalty: float = decide("with beams: above 0 favours long texts, below 0 short ones", ge=-10, le=10)
 
 
 class Config(Section):

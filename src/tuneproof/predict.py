@@ -58,7 +58,7 @@ def embed(
     report: Callable[[int], None] = lambda done: None,
 ) -> Vectors:
     """(rows, width), fp32: the mean over tokens of the last hidden states of ``model``, a transformers model."""
-    body = model.base_model
+    body = model.get_encoder() if model.config.is_encoder_decoder else model.base_model
     found = np.empty((len(examples), model.config.hidden_size), dtype=np.float32)
     done = 0
     with cast_once(model, precision), torch.inference_mode():
@@ -114,9 +114,17 @@ class Predictor:
 
         Always in fp32: one token at a time is bound by memory, and autocast would cast every weight for each.
         """
-        canonical = [self.canonical(row, number) for number, row in enumerate(rows, start=1)]
-        if not canonical:
-            return []
+        return self._respond([self.canonical(row, number) for number, row in enumerate(rows, start=1)])
+
+    def scored(self, examples: Sequence[Example], rows: Sequence[Row]) -> list[Prediction]:
+        """Predictions of test rows, complete: what their scores are made of. ``examples`` are the rows, encoded."""
+        said = predict_examples(self.model, self.answer, self.encoder, examples, self.config.evaluate.precision)
+        complete = task_of(self.schema).complete
+        if complete is None:
+            return said
+        return complete(said, rows, lambda: self._respond([self.answer.without_truth(row) for row in rows]))
+
+    def _respond(self, canonical: Sequence[Row]) -> list[Prediction]:
         found: dict[int, Prediction] = {}
         lengths = [len(str(row)) // 4 + 1 for row in canonical]  # about four characters a token
         for indices in by_length(lengths, BATCH_TOKENS):
@@ -157,7 +165,13 @@ class Predictor:
 def generation(config: Config) -> Generation:
     """How answers are written under a decided configuration; tasks that write none leave it undecided."""
     asked = config.evaluate
-    return Generation(asked.max_new_tokens or 0, asked.repetition_penalty or 1.0, asked.no_repeat_ngram or 0)
+    return Generation(
+        asked.max_new_tokens or 0,
+        asked.repetition_penalty or 1.0,
+        asked.no_repeat_ngram or 0,
+        beams=asked.beams or 1,
+        length_penalty=asked.length_penalty if asked.length_penalty is not None else 1.0,
+    )
 
 
 def open_model(answer: Answer, schema: Schema, config: Config, base: Path, tuned: Path | None) -> Module:

@@ -197,6 +197,8 @@ class Generation:
     temperature: float = 0.0  # divides the logits before a token is drawn; 0: the likeliest is taken
     top_p: float = 1.0  # drawn among the likeliest tokens that together have this probability
     seed: int = 0  # of the draws
+    beams: int = 1  # beginnings that are followed at once; 1: greedy
+    length_penalty: float = 1.0  # exponent of the length that a beam's log probability is divided by
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +262,7 @@ class ModelFacts:
     layers: int
     vocabulary: int
     context: int  # tokens at most
+    trained: bool = True  # False where its weights are as they were drawn, which its norms show
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,14 @@ def span_loss(model, windows):
 def figures(model, row):
     if row["windows"]:
         return span_loss(model, row["windows"])
+    if row["parts"]:
+        states = [model(input_ids=torch.tensor([ids])).last_hidden_state[0] for ids in row["parts"]]
+        vectors = [torch.nn.functional.normalize(state.float().mean(0), dim=-1) for state in states]
+        return [float(x) for vector in vectors for x in vector]
+    if row["target"]:
+        said = model(input_ids=torch.tensor([row["ids"]]), labels=torch.tensor([row["target"]])).logits[0]
+        logs = said.float().log_softmax(-1)
+        return [-sum(float(logs[i, id]) for i, id in enumerate(row["target"]))]
     logits = model(input_ids=torch.tensor([row["ids"]])).logits[0].float()
     if row["scale"] is not None:  # as the card of the model says
         return [float(logits[0]) * row["scale"][1] + row["scale"][0]]
@@ -79,7 +87,8 @@ for request in json.load(sys.stdin):
         model = opened(request)
         answers[request["name"]] = [figures(model, row) for row in request["rows"]]
     answers[request["name"] + " learnt"] = [
-        row["loss"] or [tag >= 0 for tag in row["tags"] or []] for row in request["rows"]
+        row["loss"] or [tag >= 0 for tag in row["tags"] or []] or [1] * len(row["target"] or [])
+        for row in request["rows"]
     ]
     transformers.AutoTokenizer.from_pretrained(request["folder"])
 json.dump(answers, sys.stdout)

@@ -1,9 +1,13 @@
-"""What a model folder is, from its config.json and the headers of its weight files."""
+"""What a model folder is, from its config.json, the headers of its weight files, and the weights of its norms.
+
+A norm begins as nothing but ones, and no training leaves all of them so: that tells an untrained model.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,8 @@ SEQ2SEQ = ("t5", "bart", "pegasus", "marian", "prophetnet", "longt5", "umt5")
 # The same quantity under the names that architectures give it.
 WIDTH = ("hidden_size", "d_model", "n_embd", "dim")
 LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers")
+NORM = re.compile(r"(norm|ln_|layernorm)[a-z0-9_]*\.weight$", re.IGNORECASE)
+ONE = {"F32": b"\0\0\x80\x3f", "F16": b"\0\x3c", "BF16": b"\x80\x3f"}  # the number 1, little-endian
 CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx")
 
 
@@ -36,6 +42,7 @@ def facts(source: ModelSource) -> ModelFacts:
         width=_first(config, WIDTH, source.path),
         layers=_first(config, LAYERS, source.path),
         vocabulary=int(config.get("vocab_size", 0)),
+        trained=_trained(source.path),
         context=min(_first(config, CONTEXT, source.path, 512), _tokenizer_limit(source.path)),
     )
 
@@ -66,10 +73,32 @@ def _tokenizer_limit(path: Path) -> int:
 
 
 def _parameters(path: Path) -> int:
-    """Numbers in all weight files, from their headers (safetensors: 8 bytes of length, then JSON)."""
-    total = 0
-    for file in path.glob("*.safetensors"):
+    """Numbers in all weight files."""
+    return sum(
+        math.prod(tensor["shape"]) for file in path.glob("*.safetensors") for tensor in _header(file)[0].values()
+    )
+
+
+def _trained(path: Path) -> bool:
+    """False where every norm is nothing but ones; a model without norms by these names passes as trained."""
+    found = False
+    for file in sorted(path.glob("*.safetensors")):
+        tensors, start = _header(file)
         with file.open("rb") as content:
-            header = json.loads(content.read(struct.unpack("<Q", content.read(8))[0]))
-        total += sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
-    return total
+            for name, tensor in tensors.items():
+                if not NORM.search(name) or tensor["dtype"] not in ONE:
+                    continue
+                begin, end = tensor["data_offsets"]
+                content.seek(start + begin)
+                if content.read(end - begin) != ONE[tensor["dtype"]] * math.prod(tensor["shape"]):
+                    return True
+                found = True
+    return not found
+
+
+def _header(file: Path) -> tuple[dict[str, Any], int]:
+    """The tensors of a safetensors file (8 bytes of length, then JSON), and where their numbers begin."""
+    with file.open("rb") as content:
+        length = struct.unpack("<Q", content.read(8))[0]
+        header: dict[str, Any] = json.loads(content.read(length))
+    return {name: tensor for name, tensor in header.items() if name != "__metadata__"}, 8 + length

@@ -57,7 +57,7 @@ def refuse_if_too_large(facts: ModelFacts, config: Config, longest: int, machine
         tokens=rows * longest,
         width=facts.width,
         layers=facts.layers,
-        vocabulary=facts.vocabulary if facts.kind == "decoder" else 0,
+        vocabulary=0 if facts.kind == "encoder" else facts.vocabulary,
     )
     if needed > machine.free:
         raise ResourceError(

@@ -33,6 +33,14 @@ FORWARD = 1 / 3  # of a training step that a forward pass takes
 # scaled to AdamW's rates. Adafactor's rate is a share of a weight's own size, about .03 in a transformer. SGD's steps
 # follow the gradient, whose norm is at most train.clip over all weights; its factor was found by trying.
 OPTIMIZER_RATES = {"adamw": 1.0, "adafactor": 30.0, "lion": 0.2, "muon": 1.0, "sgd": 50.0, "adamw-8bit": 1.0}
+# For a model whose weights are as they were drawn, by its kind: nothing is there that a high rate could destroy. Found
+# on bcontrast_chat_ende with a T5 of 5M parameters: docs/tasks.md.
+UNTRAINED: dict[str, dict[str, tuple[Any, str]]] = {
+    "seq2seq": {
+        "train.epochs": (20.0, "the model was never trained: all of it is learnt from this file"),
+        "train.lr": (1e-3, "the model was never trained: a high rate can destroy nothing"),
+    }
+}
 MICRO_TOKENS = 8192  # of one micro-batch: its activations stay within about 2 GiB for a model of SMALL size
 
 
@@ -65,7 +73,7 @@ def decide(config: Config, situation: Situation, given: Mapping[str, Setting]) -
     settings = {
         name: given.get(name, Setting(config.get(name), "you asked for it", "you")) for name in sorted(config.asked)
     }
-    for rule in (_method, _precision, _training, _rates, _pace, _validation, _answers, _retained):
+    for rule in (_method, _untrained, _precision, _training, _rates, _pace, _validation, _answers, _retained):
         for name, (value, reason) in rule(config, situation).items():
             if config.get(name) is None and not _idle(name, config, situation.answer):
                 settings[name] = Setting(value, reason, "rule")
@@ -106,6 +114,10 @@ def _method(config: Config, at: Situation) -> Values:
         found = ("lora", f"{size}: adapters need a fraction of the memory and forget less")
     chosen = config.method.name or found[0]
     return {"method.name": found, **method(chosen).settings(config, at.facts.layers)}
+
+
+def _untrained(config: Config, at: Situation) -> Values:
+    return {} if at.facts.trained else UNTRAINED.get(at.facts.kind, {})
 
 
 def _precision(config: Config, at: Situation) -> Values:
@@ -177,6 +189,7 @@ def _answers(config: Config, at: Situation) -> Values:
         "evaluate.max_new_tokens": (longest, f"half as long again as long answers of the file ({at.learnt:,} tokens)"),
         "evaluate.repetition_penalty": penalty,
         "evaluate.no_repeat_ngram": repeats,
+        "evaluate.length_penalty": (1.0, "a beam's log probability is divided by its length; one beam needs none"),
     }
 
 
@@ -194,6 +207,9 @@ def total_steps(config: Config, rows: int) -> int:
 
 def check_effects(settings: Mapping[str, Setting], config: Config, answer: Answer) -> None:
     """ConfigError for an option that somebody set and nothing would read."""
+    penalty = settings.get("evaluate.length_penalty")
+    if penalty is not None and penalty.by == "you" and config.evaluate.beams == 1:
+        raise ConfigError("evaluate.length_penalty would have no effect: there is one beam.", "Set evaluate.beams=4.")
     for name, setting in settings.items():
         if setting.by == "you" and _idle(name, config, answer):
             reader = name.split(".")[0]

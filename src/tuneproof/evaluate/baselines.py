@@ -7,6 +7,7 @@ Each takes the same rows and gives one prediction per test row, in order. Adding
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,11 @@ from tuneproof.evaluate import each_label, extracts, lookup, ridge, tfidf, tfidf
 from tuneproof.evaluate.tfidf_pairs import Pair
 from tuneproof.evaluate.vectors import LINEAR_ROWS, vectors
 from tuneproof.modalities import Example
-from tuneproof.predict import Predictor, predict_examples
-from tuneproof.records import Prediction
+from tuneproof.predict import Predictor
+from tuneproof.records import Prediction, Row
+from tuneproof.tasks import embeddings, metrics
+
+SENTENCE = re.compile("(?<=[.!?])\\s+|(?<=[\u3002\uff01\uff1f])")  # where one sentence ends and the next begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class Rows:
     test: Sequence[Example]
     train_texts: Sequence[str]
     test_texts: Sequence[str]
+    test_rows: Sequence[Row]
     labels: tuple[str, ...]
     seed: int
     train_pairs: Sequence[Pair] = ()  # the texts, apart, where the rows are pairs of them
@@ -93,9 +98,39 @@ def frozen_linear(rows: Rows) -> list[Prediction]:
 
 def untuned(rows: Rows) -> list[Prediction]:
     """The pretrained model as it came, with the same template."""
-    return predict_examples(
-        rows.base.model, rows.base.answer, rows.base.encoder, rows.test, rows.base.config.evaluate.precision
-    )
+    return rows.base.scored(rows.test, rows.test_rows)
+
+
+def tfidf_nearest(rows: Rows) -> list[Prediction]:
+    """The nearest text by the cosine of words and pairs of words, weighted by TF-IDF."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    words.fit([text for example in rows.train for text in example.about.texts])
+    about = [example.about for example in rows.test]
+    queries = words.transform([one.texts[0] for one in about])
+    corpus = queries if len(about[0].texts) == 1 else words.transform([t for one in about for t in one.texts[1:]])
+    return embeddings.sought(about, queries, corpus, [Prediction(None) for _ in about])
+
+
+def copy(rows: Rows) -> list[Prediction]:
+    """The source, as it stands."""
+    return _written(rows, lambda text: text)
+
+
+def lead(sentences: int) -> Callable[[Rows], list[Prediction]]:
+    """The first sentences of the source."""
+    return lambda rows: _written(rows, lambda text: " ".join(SENTENCE.split(text.strip())[:sentences]))
+
+
+def _written(rows: Rows, write: Callable[[str], str]) -> list[Prediction]:
+    """What ``write`` makes of each text, scored against the target."""
+    found = []
+    for row in rows.test_rows:
+        text, truth = rows.base.answer.texts(row)
+        said = write(text)
+        found.append(Prediction(said, truth, scores=metrics.rouge(said, truth)))
+    return found
 
 
 def _prediction(labels: tuple[str, ...], value: int, truth: int | None, logs: Any) -> Prediction:
@@ -150,5 +185,9 @@ BASELINES: dict[str, Baseline] = {
         ridge.frozen_ridge,
         untouched=True,
     ),
+    "tfidf-nearest": Baseline("TF-IDF words, the nearest text", "no pretrained model", tfidf_nearest),
+    "copy": Baseline("the source, copied", "no model at all", copy),
+    "lead-1": Baseline("the first sentence of the source", "no model at all", lead(1)),
+    "lead-3": Baseline("the first three sentences of the source", "no model at all", lead(3)),
     "untuned": Baseline("the untuned model", "the pretrained model as it came", untuned, untouched=True),
 }

@@ -14,10 +14,18 @@ from tuneproof.run import Run
 from tuneproof.tasks import Answer, task
 from tuneproof.tasks.rules import told
 
+POOLED = (
+    'batch = tokenizer(["a text"], padding=True, return_tensors="pt")\n'
+    "states, mask = model(**batch).last_hidden_state, batch.attention_mask[..., None]\n"
+    "vectors = (states * mask).sum(1) / mask.sum(1)  # the mean state, then of length 1\n"
+    "vectors = vectors / vectors.norm(dim=-1, keepdim=True)\n"
+)
+
 
 def usage(run: Run, config: Config, answer: Answer, outputs: int, base: str) -> str:
     """Python that opens ``model/`` with transformers (and peft) alone."""
-    return _opening(run, config, answer, outputs, base) + _confidence(run) + _number(run)
+    pooled = POOLED if "vector" in answer.shows else ""
+    return _opening(run, config, answer, outputs, base) + pooled + _confidence(run) + _number(run)
 
 
 def _confidence(run: Run) -> str:
@@ -46,7 +54,7 @@ def _opening(run: Run, config: Config, answer: Answer, outputs: int, base: str) 
             f'tokenizer = AutoTokenizer.from_pretrained("{folder}")\n'
             f'model = {answer.auto}.from_pretrained("{folder}")\n'
         )
-    writes = "answer" in answer.shows
+    writes = "stopped" in answer.shows
     also = ", GenerationConfig" if writes else ""
     how = f'model.generation_config = GenerationConfig.from_pretrained("{folder}")\n' if writes else ""
     return (

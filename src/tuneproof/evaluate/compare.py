@@ -64,7 +64,7 @@ def compare(
 
 
 def _measure(asked: str | None, a: Contender, b: Contender) -> tuple[str, Measure]:
-    name = asked or a.answer.primary
+    name = asked or a.primary
     known = [name for name, measure in MEASURES.items() if set(measure.needs) <= a.scores | b.scores]
     if name not in MEASURES or not set(MEASURES[name].needs) <= a.scores | b.scores:
         hint = nearest(name, known) or f"Known for {a.task}: {', '.join(known)}."

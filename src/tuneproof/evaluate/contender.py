@@ -32,6 +32,7 @@ class Contender:
     system: str  # title of a baseline, "" for the tuned model
     task: str
     answer: Answer
+    primary: str  # the metric that decided in its report
     labels: tuple[str, ...]
     template: str  # digest of what surrounds a question and of its token ids; "" where nothing does
     file: str  # where the lines come from
@@ -109,6 +110,7 @@ def _opened(run: Run, evaluation: str) -> Contender:
         system="",
         task=schema.task,
         answer=task_of(schema).answer,
+        primary=run.read_json(f"eval/{evaluation}/report.json")["scores"]["primary"],
         labels=schema.labels,
         template=about["template"],
         file=file,
@@ -159,7 +161,17 @@ def _baseline(name: str, of: Contender) -> Contender:
         raise ConfigError(f'There is no run directory and no baseline "{name}" in {of.name}.', hint)
     scores = frozenset(first["baselines"][title]) - {"pred"}
     return Contender(
-        f"{title} ({of.name})", of.run, title, of.task, of.answer, of.labels, of.template, of.file, of.lines, scores
+        f"{title} ({of.name})",
+        of.run,
+        title,
+        of.task,
+        of.answer,
+        of.primary,
+        of.labels,
+        of.template,
+        of.file,
+        of.lines,
+        scores,
     )
 
 

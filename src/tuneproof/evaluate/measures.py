@@ -70,6 +70,10 @@ class Measure:
     rows: Callable[[Sequence[Item]], list[float]] | None = None  # what each row adds, where the value is their mean
     called: str = ""  # "an entity F1": how a sentence names it; "" where it has a sentence of its own
 
+    def units(self, items: Sequence[Item]) -> list[int]:
+        """How much each row weighs: its answer tokens, where the metric is about tokens."""
+        return [item.units if "tokens" in self.needs else 1 for item in items]
+
     def written(self, value: float) -> str:
         return f"{100 * value:.1f}%" if self.share else f"{value:.4f} {self.unit}".rstrip()
 
@@ -90,21 +94,23 @@ def _mean(name: str, needs: tuple[str, ...], *, higher: bool, share: bool, unit:
     """The mean of a score over units: rows, or answer tokens where the score is a sum over them."""
 
     def per_unit(items: Sequence[Item]) -> list[float]:
-        return [item.scores[name] / item.units for item in items]
+        return [item.scores[name] / n for item, n in zip(items, units(items), strict=True)]
+
+    def units(items: Sequence[Item]) -> list[int]:
+        return [item.units if "tokens" in needs else 1 for item in items]
 
     def value(items: Sequence[Item], labels: tuple[str, ...]) -> float | None:
-        total = sum(item.units for item in items)
+        total = sum(units(items))
         return sum(item.scores[name] for item in items) / total if total else None
 
     def gap(pairs: Pairs, seed: int = 0) -> Difference:
-        units = [item.units for item in pairs.a]
-        return measure.paired(per_unit(pairs.a), per_unit(pairs.b), units, pairs.group, seed)
+        return measure.paired(per_unit(pairs.a), per_unit(pairs.b), units(pairs.a), pairs.group, seed)
 
     def interval(items: Sequence[Item], labels: tuple[str, ...], group: Sequence[Any] | None) -> Interval:
-        return measure.interval(per_unit(items), [item.units for item in items], group)
+        return measure.interval(per_unit(items), units(items), group)
 
     def apart(a: Sequence[Item], of_a: Any, b: Sequence[Item], of_b: Any, labels: tuple[str, ...]) -> Difference:
-        sides = ((per_unit(side), [item.units for item in side], group) for side, group in ((a, of_a), (b, of_b)))
+        sides = ((per_unit(side), units(side), group) for side, group in ((a, of_a), (b, of_b)))
         return measure.apart(*sides)
 
     return Measure(needs, higher, share, unit, value, gap, interval, apart, per_unit, called)
@@ -130,6 +136,28 @@ def _corpus(metric: Metric, whole: Callable[..., float | None], share: bool) -> 
         return corpus_difference_unpaired(counts(a, labels), counts(b, labels), metric, of_a, of_b)
 
     return Measure(("correct",), True, share, "", value, gap, interval, apart)
+
+
+def _texts(metric: Metric, count: Callable[..., Any], unit: str) -> Measure:
+    """BLEU or chrF of all written texts together, from the n-grams of each."""
+
+    def counts(items: Sequence[Item]) -> Any:
+        return count([item.value for item in items], [item.truth for item in items])
+
+    def value(items: Sequence[Item], labels: tuple[str, ...]) -> float | None:
+        found = float(metric(counts(items).sum(axis=0))) if items else float("nan")
+        return None if np.isnan(found) else found
+
+    def gap(pairs: Pairs, seed: int = 0) -> Difference:
+        return corpus_difference(counts(pairs.a), counts(pairs.b), metric, pairs.group, seed=seed)
+
+    def interval(items: Sequence[Item], labels: tuple[str, ...], group: Sequence[Any] | None) -> Interval:
+        return corpus_interval(counts(items), metric, group)
+
+    def apart(a: Sequence[Item], of_a: Any, b: Sequence[Item], of_b: Any, labels: tuple[str, ...]) -> Difference:
+        return corpus_difference_unpaired(counts(a), counts(b), metric, of_a, of_b)
+
+    return Measure(("rougeL",), True, False, unit, value, gap, interval, apart)
 
 
 def _pooled(which: int, names: tuple[str, str, str], called: str) -> Measure:
@@ -176,6 +204,14 @@ MEASURES: dict[str, Measure] = {
     "rare_recall": _pooled(1, RARE, "a recall of the rare label"),
     "micro_f1": _pooled(2, LABELS, "a micro-F1"),
     "subset_accuracy": _mean("correct", ("correct",), higher=True, share=True, called="all labels right in"),
+    "rougeL": _mean("rougeL", ("rougeL",), higher=True, share=True, called="a ROUGE-L"),
+    "rouge1": _mean("rouge1", ("rouge1",), higher=True, share=True, called="a ROUGE-1"),
+    "rouge2": _mean("rouge2", ("rouge2",), higher=True, share=True, called="a ROUGE-2"),
+    "recall_at_1": _mean("recall_at_1", ("recall_at_1",), higher=True, share=True, called="a recall@1"),
+    "recall_at_5": _mean("recall_at_5", ("recall_at_5",), higher=True, share=True, called="a recall@5"),
+    "ndcg_at_10": _mean("ndcg_at_10", ("ndcg_at_10",), higher=True, share=True, called="an nDCG@10"),
+    "bleu": _texts(metrics.bleu_of, metrics.bleu_counts, "BLEU"),
+    "chrf": _texts(metrics.chrf_of, metrics.chrf_counts, "chrF"),
     "entity_f1": _pooled(2, ENTITIES, "an entity F1"),
     "entity_precision": _pooled(0, ENTITIES, "an entity precision"),
     "entity_recall": _pooled(1, ENTITIES, "an entity recall"),

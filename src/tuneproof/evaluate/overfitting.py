@@ -31,14 +31,20 @@ Side = tuple[Sequence[Prediction], Sequence[Any] | None]  # what was said about 
 
 def overfitting(
     tuned: Predictor, train: Table, examples: Sequence[Example], predictions: Sequence[Prediction], test: Table
-) -> dict[str, Any]:
-    """Plain JSON: the score on training rows, on test rows, the gap (how much better the training rows are known)."""
+) -> dict[str, Any] | None:
+    """Plain JSON: the score on training rows, on test rows, the gap (how much better the training rows are known).
+
+    None where a row has no score of its own: a search is harder among more rows, so two sets cannot be compared.
+    """
     chosen = sampled(train.columns["id"], min(ROWS, len(predictions)))
     rows = [examples[i] for i in chosen]
     seen = predict_examples(tuned.model, tuned.answer, tuned.encoder, rows, tuned.config.evaluate.precision)
+    how = MEASURES[tuned.answer.primary]
+    if not all(need in p.scores for need in how.needs for p in seen[:1]):
+        return None
     group = train.columns.get("group")
     sides = (seen, None if group is None else [group[i] for i in chosen]), (predictions, test.columns.get("group"))
-    return judged(*sides, MEASURES[tuned.answer.primary], tuned.schema.labels)
+    return judged(*sides, how, tuned.schema.labels)
 
 
 def sampled(ids: Sequence[str], count: int) -> list[int]:

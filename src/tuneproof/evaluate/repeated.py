@@ -71,13 +71,13 @@ def seeds(
     again = results(run, SEED, ids)
     if not again:
         return None
-    how, labels = MEASURES[answer.primary], run.schema.labels
+    how, labels = MEASURES[answer.score(tuned).primary], run.schema.labels
     mine = [items(tuned), *map(said, again)]
     numbers = [run.config.train.seed, *(one["seed"] for one in again)]
     told = [how.interval(rows, labels, groups) for rows in mine]
     spread = seed_spread([one.value for one in told if one.value is not None])
     gap = None if how.rows is None else two_way([items(baseline[1])], mine, how, groups)
-    word = None if gap is None else verdict(gap, higher_is_better=answer.higher_is_better)
+    word = None if gap is None else verdict(gap, higher_is_better=how.higher_is_better)
     return {
         "runs": [
             {"seed": number, "value": one.value, "low": one.low, "high": one.high, "n": len(ids)}
@@ -97,7 +97,7 @@ def two_way(
 ) -> Difference:
     """B - A over training seeds and rows; a, b (seeds, rows), each row as heavy as it has units."""
     assert how.rows is not None
-    weight = [item.units for item in a[0]]
+    weight = how.units(a[0])
     tables = [np.repeat(np.array([how.rows(rows) for rows in side]), weight, axis=1) for side in (a, b)]
     owners = measure.owners(weight, groups) if max(weight) > 1 else groups
     return dataclasses.replace(seeds_difference(tables[0], tables[1], owners), n=len(weight))
@@ -140,7 +140,7 @@ def learning_curve(
     smaller = results(run, ROWS, ids)
     if len(smaller) < 2:
         return None
-    how, labels, rows = MEASURES[answer.primary], run.schema.labels, run.ledger.used["train"]
+    how, labels, rows = MEASURES[answer.score(tuned).primary], run.schema.labels, run.ledger.used["train"]
     sizes, steps = ([*(one[key] for one in smaller), last] for key, last in (
         ("rows", rows), ("steps", run.plan["cost"]["steps"])
     ))  # fmt: skip
@@ -150,10 +150,10 @@ def learning_curve(
         {"rows": size, "steps": step, "value": one.value, "low": one.low, "high": one.high}
         for size, step, one in zip(sizes, steps, told, strict=True)
     ]
-    found = {"points": points, "metric": answer.primary, "percent": how.share}
+    found = {"points": points, "metric": answer.score(tuned).primary, "percent": how.share}
     if how.rows is None:
         return {**found, "fitted": [], "law": None, "verdict": "cannot tell", "sentence": UNFITTED}
-    weight = [item.units for item in every[0]]
+    weight = how.units(every[0])
     table = np.repeat(np.array([how.rows(each) for each in every]), weight, axis=1)
     owners = measure.owners(weight, groups) if max(weight) > 1 else groups
     law = growth(sizes, 1 - table if how.share else table, owners, ahead=AHEAD, noise=noise or 0.0)

@@ -59,6 +59,14 @@ HELP = {
     "spearman": "how well the order of the rows is found: 1 is perfect, 0 is chance",
     "perplexity": "exp of the loss: among how many equally likely tokens it hesitates",
     "next_token_accuracy": "share of the reference answer's tokens that the model puts first",
+    "rougeL": "words in common with the target in the same order, balanced like F1, mean over rows",
+    "rouge1": "words in common with the target, balanced like F1, mean over rows",
+    "rouge2": "pairs of words in common with the target, balanced like F1, mean over rows",
+    "recall_at_1": "share of the rows whose nearest text belongs to them",
+    "recall_at_5": "share of the rows of which one of the five nearest texts belongs to them",
+    "ndcg_at_10": "how near to the front of the ten nearest texts those stand that belong to the row; 1 is perfect",
+    "bleu": "runs of one to four words in common with the targets, 0 to 100, over all rows",
+    "chrf": "runs of one to six letters in common with the targets, 0 to 100, over all rows",
     "entity_f1": "F1 over all entities; one counts when its type, its start and its end are right",
     "entity_precision": "of the entities that were found, the share that is in the file exactly so",
     "entity_recall": "of the entities in the file, the share that was found exactly so",
@@ -130,7 +138,7 @@ def build_report(run: Run, config: Config, schema: Schema, outcome: Outcome, ans
         "answers": list(outcome.answers),
         "cost": _cost(run, outcome, plan, config),
         "use": [*_instead(run, outcome, answer, word), *_use(run, schema, plan, config)],
-        "limits": _limits(outcome, ledger.used["test"], repeats),
+        "limits": _limits(outcome, ledger.used["test"], repeats, plan),
     }
 
 
@@ -140,10 +148,11 @@ def headline(outcome: Outcome, answer: Answer, model: str) -> tuple[str, str]:
     best = strongest(baselines, answer)
     assert best.difference is not None
     if tuned.scores.main is None or best.scores.main is None:
-        why = next((note for note in tuned.scores.notes if note.startswith(answer.primary)), answer.primary)
+        name = tuned.scores.primary
+        why = next((note for note in tuned.scores.notes if note.startswith(name)), name)
         return f"Nothing can be said of the tuned {model}: {why}.", "inconclusive"
-    word = verdict(best.difference, higher_is_better=answer.higher_is_better)
-    n, how = f"{tuned.scores.n:,} test rows", MEASURES[answer.primary]
+    n, how = f"{tuned.scores.n:,} test rows", MEASURES[tuned.scores.primary]
+    word = verdict(best.difference, higher_is_better=how.higher_is_better)
     if answer.proportion:
         said = f"The tuned {model} answers {tuned.scores.main:.1%} of {n} rightly; {best.name} {best.scores.main:.1%}"
         gap = _points(best.difference.value, best.difference.low, best.difference.high)
@@ -172,7 +181,7 @@ def headline(outcome: Outcome, answer: Answer, model: str) -> tuple[str, str]:
 
 def strongest(baselines: Sequence[System], answer: Answer) -> System:
     """The baseline with the best score: the one that the verdict and the power line are about."""
-    sign = 1 if answer.higher_is_better else -1
+    sign = 1 if MEASURES[baselines[0].scores.primary].higher_is_better else -1
     return max(baselines, key=lambda system: sign * (system.scores.main or 0.0))
 
 
@@ -209,7 +218,7 @@ def _scores(outcome: Outcome, answer: Answer) -> dict[str, Any]:
     tuned = outcome.systems[0]
     gap = strongest(outcome.systems[1:], answer).difference
     assert gap is not None
-    how = MEASURES[answer.primary]
+    how = MEASURES[tuned.scores.primary]
     if answer.proportion:
         power = power_line(gap.n, gap.disagreement)
     else:
@@ -217,7 +226,7 @@ def _scores(outcome: Outcome, answer: Answer) -> dict[str, Any]:
         power = power_line_mean(gap.n, scale * (gap.error or 0.0) * gap.n**0.5, unit)
     return {
         "primary": tuned.scores.primary,
-        "higher_is_better": answer.higher_is_better,
+        "higher_is_better": how.higher_is_better,
         "n": tuned.scores.n,
         "percent": how.share,
         "systems": [_system(system) for system in outcome.systems],
@@ -308,17 +317,19 @@ def _confusions(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     return [{"truth": truth, "predicted": value, "n": n} for (truth, value), n in pairs.most_common(50)]
 
 
-def _loss(prediction: Prediction) -> float:
-    """What a row is ordered by: nats per unit, or how far a number was off."""
+def _loss(prediction: Prediction) -> float | None:
+    """What a row is ordered by: nats per unit, or how far a number was off; None where a row has neither."""
     scores = prediction.scores
-    return scores["nll"] / scores.get("tokens", 1.0) if "nll" in scores else scores["absolute_error"]
+    return scores["nll"] / scores.get("tokens", 1.0) if "nll" in scores else scores.get("absolute_error")
 
 
 def _rows(outcome: Outcome, answer: Answer, count: int = 10) -> dict[str, list[dict[str, Any]]]:
     """The rows with the smallest and the largest loss."""
     tuned, last = outcome.systems[0], outcome.systems[-1]
+    need = MEASURES[tuned.scores.primary].needs[0]
     losses = [_loss(p) for p in tuned.predictions]
-    order = sorted(range(len(losses)), key=lambda index: losses[index])
+    worth = [-p.scores[need] if loss is None else loss for p, loss in zip(tuned.predictions, losses, strict=True)]
+    order = sorted(range(len(losses)), key=lambda index: worth[index])
 
     def shown(index: int) -> dict[str, Any]:
         p = tuned.predictions[index]
@@ -332,7 +343,7 @@ def _rows(outcome: Outcome, answer: Answer, count: int = 10) -> dict[str, list[d
             "truth": truth,
         }
         if p.value is None:  # nothing was generated: the reference answer was scored
-            return {**found, "base_loss": measure.items(last.predictions)[index]}
+            return {**found, "base_loss": _loss(last.predictions[index])}
         return {**found, "predicted": answer.said(row, p), "confidence": p.confidence}
 
     worst = [index for index in reversed(order) if index not in order[:count]][:count]
@@ -366,7 +377,7 @@ def _cost(run: Run, outcome: Outcome, plan: Mapping[str, Any], config: Config) -
 def _use(run: Run, schema: Schema, plan: Mapping[str, Any], config: Config) -> list[dict[str, str]]:
     where = shlex.quote(str(run.path))
     lines = [{"title": "On the command line", "code": f"tuneproof predict {where} --input rows.csv"}]
-    if "answer" in task_of(schema).answer.shows:
+    if "answer" in task_of(schema).answer.shows and config.evaluate.max_new_tokens is not None:
         lines = [{"title": "Talk to it", "code": f"tuneproof chat {where}"}, *lines]
     lines.append(
         {"title": "In Python", "code": f'import tuneproof as tp\nrun = tp.open("{run.path}")\nrun.predict(["..."])'}
@@ -393,11 +404,13 @@ def _with_noise(said: str, word: str, seeds: Mapping[str, Any] | None) -> tuple[
     return f"{said} With the noise of training in it that is not shown: not worth deploying yet.", "inconclusive"
 
 
-def _limits(outcome: Outcome, test_rows: int, repeats: Mapping[str, Any]) -> list[str]:
+def _limits(outcome: Outcome, test_rows: int, repeats: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
     scored, seeds = len(outcome.table), repeats["seeds"]
     limits = ["Training noise was not measured: this is one seed."] if seeds is None else [seeds["sentence"]]
     if outcome.overfitting is not None and outcome.overfitting["verdict"] in ("overfitted", "cannot tell"):
         limits.append(outcome.overfitting["sentence"])
+    if not plan["model"].get("trained", True):
+        limits.append(f"{plan['model']['name']} was never trained before this file: it knows nothing else.")
     limits += told(outcome.forgetting) if outcome.forgetting is not None else []
     if scored < test_rows:
         limits.append(
@@ -424,7 +437,7 @@ def _slices(outcome: Outcome, answer: Answer, labels: tuple[str, ...]) -> dict[s
         outcome.systems[0].predictions,
         best.predictions,
         outcome.table.columns.get("group"),
-        MEASURES[answer.primary],
+        MEASURES[best.scores.primary],
         labels,
     )
     return {"baseline": best.name, **found}

@@ -31,8 +31,8 @@ from tuneproof.evaluate.retain import COUNT, SOURCE, Document, by_subject, docum
 from tuneproof.evaluate.slices import slice_names
 from tuneproof.memory import peak
 from tuneproof.modalities import Example
-from tuneproof.predict import Predictor, predict_examples
-from tuneproof.records import ModelFacts, Prediction, Schema, Scores, Table
+from tuneproof.predict import Predictor
+from tuneproof.records import ModelFacts, Prediction, Row, Schema, Scores, Table
 from tuneproof.run import Run, write_atomically
 from tuneproof.stats.interval import Interval
 from tuneproof.stats.paired import Difference
@@ -100,12 +100,12 @@ def evaluate(run: Run, subject: Subject, say: Say) -> dict[str, Any]:
     test = [subject.examples["test"][index] for index in chosen]
     tuned = calibrate(run, Predictor.open(run), subject.calibration, say)
     say(f"Scoring the tuned model on {len(test):,} test rows.")
-    predictions = predict_examples(tuned.model, tuned.answer, tuned.encoder, test, subject.config.evaluate.precision)
-    replies = _replies(tuned, table)
+    predictions = tuned.scored(test, list(table.rows()))
+    replies = _replies(tuned, table, predictions)
     base = Predictor.open(run, base=True)
     texts = [tuned.answer.texts(row)[0] for row in table.rows()]
     systems = _systems(predictions, tuned, _rows(base, subject, table, test, texts), table, say)
-    answers = _side_by_side(table, tuned.answer, replies, _replies(base, table))
+    answers = _side_by_side(table, tuned.answer, replies, _replies(base, table, _untouched(systems)))
     parts = slice_names(table, predictions, texts, bool(subject.schema.labels) and subject.schema.rare is None)
     folder = run.evaluation(subject.id)
     _write_predictions(folder, table, systems, parts)
@@ -153,6 +153,7 @@ def _rows(base: Predictor, subject: Subject, table: Table, test: Sequence[Exampl
         test=test,
         train_texts=[base.answer.texts(row)[0] for row in subject.train.rows()],
         test_texts=texts,
+        test_rows=list(table.rows()),
         labels=subject.schema.choices,
         seed=subject.config.train.seed,
         train_pairs=pairs(subject.train),
@@ -163,7 +164,7 @@ def _rows(base: Predictor, subject: Subject, table: Table, test: Sequence[Exampl
 def _systems(predictions: Sequence[Prediction], tuned: Predictor, rows: Rows, table: Table, say: Say) -> list[System]:
     """The tuned model, then every baseline of the task, paired with it."""
     group, seed = table.columns.get("group"), tuned.config.train.seed
-    how = MEASURES[tuned.answer.primary]
+    how = MEASURES[tuned.answer.score(predictions).primary]
     found = [_system("the tuned model", "", "tuned", predictions, tuned.answer, group, rows.labels)]
     for name in tuned.answer.baselines:
         row = BASELINES[name]
@@ -188,13 +189,13 @@ def _system(
     if "nll" in scores.values:
         ece = calibration["ece"] if calibration is not None else None
         scores = dataclasses.replace(scores, values={**scores.values, "ece": ece})
-    interval = MEASURES[answer.primary].interval(items(predictions), labels, group)
+    interval = MEASURES[scores.primary].interval(items(predictions), labels, group)
     return System(name, what, kind, predictions, scores, interval, calibration=calibration)
 
 
 def _overfitting(
     subject: Subject, tuned: Predictor, predictions: Sequence[Prediction], table: Table, say: Say
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     say("Scoring a sample of the training rows: did it learn them by heart?")
     return overfitting(tuned, subject.train, subject.examples["train"], predictions, table)
 
@@ -248,11 +249,19 @@ def _about(run: Run, subject: Subject, tuned: Predictor, scored: int) -> dict[st
     }
 
 
-def _replies(predictor: Predictor, table: Table) -> list[Prediction]:
-    """Generated answers to the first rows, where the task generates; nothing otherwise."""
+def _untouched(systems: Sequence[System]) -> Sequence[Prediction]:
+    """What the pretrained model said, where that is among the baselines; nothing otherwise."""
+    titles = {row.title for row in BASELINES.values() if row.untouched}
+    return next((system.predictions for system in systems if system.name in titles), ())
+
+
+def _replies(predictor: Predictor, table: Table, predictions: Sequence[Prediction]) -> Sequence[Prediction]:
+    """Written answers to the first rows, where the task writes; those of ``predictions`` where they are there."""
     if "evaluate.answers" not in predictor.answer.options:
         return []
     count = min(len(table), predictor.config.evaluate.answers)
+    if predictions and predictions[0].value is not None:
+        return predictions[:count]
     return predictor([predictor.answer.without_truth(table.row(index)) for index in range(count)])
 
 
@@ -263,7 +272,7 @@ def _side_by_side(
     return [
         {
             "line": table.lines[index],
-            "prompt": answer.without_truth(table.row(index))["messages"],
+            "prompt": _prompt(answer, table.row(index)),
             "truth": answer.texts(table.row(index))[1],
             "base": old.value,
             "tuned": new.value,
@@ -272,6 +281,12 @@ def _side_by_side(
         }
         for index, (new, old) in enumerate(zip(tuned, base, strict=True))
     ]
+
+
+def _prompt(answer: Answer, row: Row) -> Any:
+    """What was asked, as turns of a conversation."""
+    plain = [{"role": "user", "content": answer.texts(row)[0]}]
+    return answer.without_truth(row).get("messages", plain)
 
 
 def _write_predictions(

@@ -6,14 +6,15 @@
 
 Found from structure, not from names of architectures: the backbone is the model's base model, its layers are the
 longest list of modules in it, the head is every parameter after them. A language model's output layer counts as
-embeddings, tied or not: it was pretrained, it is no new head.
+embeddings, tied or not: it was pretrained, it is no new head. An encoder with a decoder has the layers of both, those
+of the decoder on top.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch.nn import Linear, Module, ModuleList
+from torch.nn import Embedding, Linear, Module, ModuleList
 from transformers import PreTrainedModel
 
 from tuneproof.errors import ModelError
@@ -46,13 +47,21 @@ class Parts:
         stacks = [(name, module) for name, module in model.named_modules() if isinstance(module, ModuleList)]
         if not stacks:
             raise ModelError(f"{type(model).__name__} has no stack of layers, so its parts cannot be told apart.")
-        name, stack = max(stacks, key=lambda item: len(item[1]))
-        layers = tuple((f"{name}.{index}", layer) for index, layer in enumerate(stack))
+        outer = [
+            (name, stack) for name, stack in stacks if not any(name.startswith(f"{other}.") for other, _ in stacks)
+        ]
+        both = isinstance(model, PreTrainedModel) and model.config.is_encoder_decoder
+        chosen = outer if both else [max(outer, key=lambda item: len(item[1]))]
+        layers = tuple((f"{name}.{index}", layer) for name, stack in chosen for index, layer in enumerate(stack))
         names = [parameter for parameter, _ in model.named_parameters()]
-        inside = {parameter for parameter in names if parameter.startswith(f"{name}.")}
+        inside = {parameter for parameter in names if parameter.startswith(tuple(f"{name}." for name, _ in chosen))}
         first = min(names.index(parameter) for parameter in inside)
         output = model.get_output_embeddings() if isinstance(model, PreTrainedModel) else None
         vocabulary = {id(parameter) for parameter in output.parameters()} if output is not None else set()
+        if both:  # the decoder's embeddings stand after the encoder's layers
+            vocabulary |= {
+                id(one) for module in model.modules() if isinstance(module, Embedding) for one in module.parameters()
+            }
         embeddings = frozenset(
             parameter
             for index, (parameter, tensor) in enumerate(model.named_parameters())

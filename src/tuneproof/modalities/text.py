@@ -8,7 +8,7 @@ encoder.encode("a red lamp", "lamp, red")  # one sequence, with token types wher
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class TextEncoder:
     """One tokenizer, one limit."""
 
     def __init__(self, folder: Path, max_length: int) -> None:
+        self.folder = folder
         self.tokenizer = load_tokenizer(folder)
         self.max_length = max_length
         if self.tokenizer.pad_token_id is None:
@@ -87,7 +88,15 @@ class TextEncoder:
                 windows.append(Window(ids, types[index] if types else None, inside[0], offsets))
         return windows
 
+    def target(self, text: str) -> list[int]:
+        """Ids that a decoder is to write, its end token last; some tokenizers (Marian's) read targets otherwise."""
+        ids: list[int] = self.tokenizer(text_target=text, truncation=False, verbose=False)["input_ids"]
+        end = self.tokenizer.eos_token_id
+        return ids if ids[-1:] == [end] else [*ids, end]
+
     def cut(self, example: Example) -> Example:
+        if example.parts:
+            return replace(example, parts=tuple(self.cut(part) for part in example.parts))
         if example.longest <= self.max_length:
             return example
         if example.halves is not None:

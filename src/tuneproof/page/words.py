@@ -51,6 +51,16 @@ METRICS = {
     "next_token_accuracy": Metric(
         "next token right", "Share of the reference answer's tokens that the model puts first.", True
     ),
+    "rougeL": Metric("ROUGE-L", "Words in common with the target in the same order, balanced like F1.", True),
+    "rouge1": Metric("ROUGE-1", "Words in common with the target, balanced like F1.", True),
+    "rouge2": Metric("ROUGE-2", "Pairs of words in common with the target, balanced like F1.", True),
+    "bleu": Metric("BLEU", "Runs of one to four words in common with the targets, 0 to 100, over all rows."),
+    "chrf": Metric("chrF", "Runs of one to six letters in common with the targets, 0 to 100, over all rows."),
+    "recall_at_1": Metric("recall@1", "Share of the rows whose nearest text belongs to them.", True),
+    "recall_at_5": Metric(
+        "recall@5", "Share of the rows of which one of the five nearest texts belongs to them.", True
+    ),
+    "ndcg_at_10": Metric("nDCG@10", "How near to the front those texts stand that belong to the row.", True),
     "perplexity": Metric(
         "perplexity", "The loss in another unit: between how many tokens the model wavers. Lower is better."
     ),

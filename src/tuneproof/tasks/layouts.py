@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from tuneproof.config import Data
 from tuneproof.errors import DataError, nearest
 from tuneproof.records import Column, Guess
+from tuneproof.tasks.alike import canonical_alike, pairs_or_triplets, with_label
 from tuneproof.tasks.chat_layouts import PARTS, chat, one_layout, other, plain
 from tuneproof.tasks.messages import canonical_messages, prompt_messages
 from tuneproof.tasks.rows import (
@@ -30,11 +31,15 @@ from tuneproof.tasks.rows import (
     remarks,
     spoken,
 )
+from tuneproof.tasks.targets import canonical_pair, source, source_and_target
 
 __all__ = [
     "Unusable",
+    "alike",
     "asked_texts",
+    "canonical_alike",
     "canonical_messages",
+    "canonical_pair",
     "canonical_text",
     "chat",
     "check_labels",
@@ -50,6 +55,8 @@ __all__ = [
     "question",
     "quoted",
     "remarks",
+    "source",
+    "source_and_target",
     "spoken",
     "text_and_label",
 ]
@@ -136,6 +143,15 @@ def best_text(columns: Sequence[Column]) -> Column | None:
     ranked = [(_text_rank(column), column) for column in columns]
     found = _best_text([pair for pair in ranked if pair[0] >= 0])
     return found[0] if found else None
+
+
+def alike(columns: Sequence[Column], asked: Data) -> Guess | None:
+    """Pairs or triplets of texts; any text with a label where the task was asked for."""
+    found = None if asked.text or asked.label else pairs_or_triplets(columns)
+    if found is not None or asked.task is None:
+        return found
+    labelled = text_and_label(columns, asked)
+    return None if labelled is None else with_label(labelled)
 
 
 def facts(column: Column) -> str:

@@ -15,16 +15,10 @@ from typing import Any
 
 from tuneproof.config import Data
 from tuneproof.records import Column, Guess, Row, Schema, Table
-from tuneproof.tasks.rows import Unusable, blank, check_labels, written
+from tuneproof.tasks.rows import check_labels
 from tuneproof.tasks.tables import Canonical, canonical_rows
 
 SURE = 0.985  # more than what TASKS say of the same columns, less than what is named as something else still
-# fmt: off
-LANGUAGES = frozenset((
-    "ar", "cs", "da", "de", "el", "en", "es", "et", "fi", "fr", "he", "hi", "hu", "it", "ja", "ko", "lt", "lv", "nl",
-    "no", "pl", "pt", "ro", "ru", "sk", "sl", "sv", "tr", "uk", "zh",
-))  # ISO 639-1
-# fmt: on
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +47,4 @@ class Readable:
         return str(row["text"]), truth if isinstance(truth, str) else " ".join(map(str, truth))
 
 
-def _named(columns: Sequence[Column], *names: str) -> Column | None:
-    return next((column for name in names for column in columns if column.name.lower() == name), None)
-
-
-def _languages(columns: Sequence[Column]) -> Guess | None:
-    found = [column for column in columns if column.name.lower() in LANGUAGES and column.kinds.get("text")]
-    if len(found) != 2:
-        return None
-    source, target = found
-    reason = f'columns "{source.name}" and "{target.name}" are called like two languages'
-    return Guess("parallel texts", {"text": source.name, "target": target.name}, SURE, reason)
-
-
-def _parallel(row: Row, schema: Schema) -> dict[str, Any]:
-    text, target = row.get(schema.fields["text"]), row.get(schema.fields["target"])
-    if blank(text):
-        raise Unusable("empty text")
-    if blank(target):
-        raise Unusable("empty answer")
-    return {"text": written(text), "target": written(target)}
-
-
-READABLE: dict[str, Readable] = {
-    "translation": Readable(_languages, _parallel),
-}
+READABLE: dict[str, Readable] = {}  # every task that is recognised can be tuned for

@@ -74,6 +74,8 @@ REASONS = {
     "message weight that is neither 0 nor 1": "unsupported_weight",
     "weight on a message that is not the assistant's": "unsupported_weight",
     "every answer has the weight 0": "no_loss_tokens",
+    "target is a list or an object": "data_type",
+    "target longer than the model can write": "target_too_long",
 }
 WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,17})(\.0{0,9})?")
 

@@ -8,7 +8,7 @@ A metric that is undefined is None, never 0 or 1; ``WHY_NONE`` has the reason. N
 statistics (..., k) to values (...), NaN where undefined. Nothing here prints, knows a model or reads a file.
 
 ``one_label`` and ``label_sets`` score labels, ``tags`` entities, ``answers`` questions, ``written`` generated text,
-``numbers`` regression; ``counts`` and ``summed`` are what they share.
+``numbers`` regression, ``neighbours`` searches; ``counts`` and ``summed`` are what they share.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tuneproof.tasks.metrics.counts import (
     set_counts,
 )
 from tuneproof.tasks.metrics.label_sets import micro_f1_of, multilabel_macro_f1_of, multilabel_scores
+from tuneproof.tasks.metrics.neighbours import Found, neighbours, retrieval_scores
 from tuneproof.tasks.metrics.numbers import regression_scores
 from tuneproof.tasks.metrics.one_label import (
     accuracy,
@@ -61,6 +62,7 @@ __all__ = [
     "WHY_NONE",
     "ClassScore",
     "Floats",
+    "Found",
     "Label",
     "accuracy",
     "accuracy_of",
@@ -88,12 +90,14 @@ __all__ = [
     "micro_f1_of",
     "multilabel_macro_f1_of",
     "multilabel_scores",
+    "neighbours",
     "notes",
     "per_class",
     "precision_recall_f1_of",
     "probability_scores",
     "quadratic_kappa",
     "regression_scores",
+    "retrieval_scores",
     "rouge",
     "rouge_tokens",
     "set_counts",
