@@ -114,7 +114,7 @@ def test_metrics_are_what_was_promised_to_whoever_tails_them(learnt: Run) -> Non
     for line in lines:
         assert {"stage", "step", "steps", "epoch", "loss", "lr", "rows", "tokens", "seconds"} <= line.keys()
     rows = learnt.plan["config"]["train"]["batch_size"]
-    assert lines[0]["rows"] == lines[0]["step"] * rows
+    assert 0 < lines[0]["rows"] <= lines[0]["step"] * rows  # the last batch of an epoch may be smaller
 
 
 def test_the_same_command_twice_is_the_same_model(reviews: Path, tiny_bert: Path, tmp_path: Path) -> None:

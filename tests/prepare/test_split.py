@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuneproof.config import Data
-from tuneproof.errors import DataError
+from tuneproof.errors import ConfigError, DataError
 from tuneproof.prepare.split import folds, names, place, places, split
 from tuneproof.records import Splits, Table
 
@@ -171,3 +171,28 @@ def test_rows_that_leave_a_side_are_those_that_stand_on_another(drawn) -> None:
         held = {side: {value for value in part.columns[name] if value is not None} for side, part in splits.items()}
         assert not held["train"] & held["test"] and not held["train"] & held["validation"]
         assert not held["validation"] & held["test"]
+
+
+def test_the_folds_of_several_runs_test_every_row_once_and_evenly() -> None:
+    rows = table([{"text": f"text {at}", "label": f"x{at % 3}"} for at in range(60)])
+    tested: Counter[int] = Counter()
+    for fold in range(5):
+        splits, dropped = split(rows, Data(folds=5, fold=fold), None, rows.columns["label"])
+        found = sides(splits)
+        assert dropped == [] and len(found) == 60 and "validation" in found.values()
+        assert Counter(splits.test.columns["label"]) == {"x0": 4, "x1": 4, "x2": 4}
+        tested.update(splits.test.lines)
+    assert tested == dict.fromkeys(range(2, 62), 1)
+
+
+def test_folds_without_effect_are_refused() -> None:
+    rows = table([{"text": f"text {at}", "label": f"x{at % 3}"} for at in range(60)])
+    for asked, test in (
+        (Data(fold=1), None),
+        (Data(folds=5, fold=5), None),
+        (Data(folds=1), None),
+        (Data(folds=5), rows.take([0])),
+        (Data(folds=5, time="when"), None),
+    ):
+        with pytest.raises(ConfigError):
+            split(rows, asked, test, rows.columns["label"])

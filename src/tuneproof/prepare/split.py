@@ -27,7 +27,7 @@ import numpy as np
 import polars as pl
 
 from tuneproof.config import Data
-from tuneproof.errors import DataError
+from tuneproof.errors import ConfigError, DataError
 from tuneproof.prepare.clean import drops, folded_print
 from tuneproof.prepare.fingerprint import fingerprints, seeded
 from tuneproof.prepare.newest import by_time
@@ -53,8 +53,11 @@ def split(table: Table, data: Data, test: Table | None, stratify: Sequence[str] 
         table = table.take(kept) if dropped else table
         stratify = table.columns["label"] if stratify is not None else None
     _enough(table, test, sum(one.rows for one in dropped))
+    _folds_have_effect(data, test)
     shares = (0.0 if test is not None else data.test_share, data.validation_share)
-    if data.time is None:
+    if data.folds:
+        sides = _by_fold(table, data, stratify)
+    elif data.time is None:
         sides = _by_hash(table, data.salt, shares, stratify)
     else:
         sides = np.array([SIDES.index(side) for side in by_time(table, names(table), *shares)], dtype=np.int8)
@@ -126,6 +129,32 @@ def place(name: int, salt: str) -> float:
 def places(of: pl.Series, salt: str) -> Places:
     """(rows,): where each name stands, in [0, 1): 53 bits of its fingerprint mixed with the salt."""
     return (seeded(of.to_numpy(), salt) >> np.uint64(11)).astype(np.float64) / 2**53
+
+
+def _folds_have_effect(data: Data, test: Table | None) -> None:
+    if not data.folds:
+        if data.fold:
+            raise ConfigError("data.fold has no effect without data.folds.", "Add --set data.folds=5, or leave it out.")
+        return
+    if test is not None or data.time is not None:
+        which = "a test file" if test is not None else "data.time"
+        raise ConfigError(f"data.folds has no effect with {which}.", "Leave one of them out.")
+    if data.folds < 2 or data.fold >= data.folds:
+        last = max(2, data.folds) - 1
+        raise ConfigError(
+            f"There is no fold {data.fold} of {data.folds}.", f"data.folds is 2 or more, data.fold 0 to {last}."
+        )
+
+
+def _by_fold(table: Table, data: Data, labels: Sequence[str] | None) -> Sides:
+    """The rows of one fold are the test; the others are divided by hash, and no repair touches the fold."""
+    numbers = np.array(folds([str(name) for name in names(table)], labels, data.folds, data.salt))
+    rest = np.flatnonzero(numbers != data.fold)
+    others = table.take(rest.tolist())
+    sides = np.full(len(table), TEST, dtype=np.int8)
+    stratify = others.columns["label"] if labels is not None else None
+    sides[rest] = _by_hash(others, data.salt, (0.0, data.validation_share), stratify)
+    return sides
 
 
 def _by_hash(table: Table, salt: str, shares: tuple[float, float], labels: Sequence[str] | None) -> Sides:
