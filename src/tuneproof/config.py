@@ -48,9 +48,7 @@ class Data(Section):
     )
     validation_share: float = Field(0.1, gt=0, lt=0.5, description="share of the rows held out for validation")
     test_share: float = Field(0.2, gt=0, lt=0.5, description="share held out for the test; unused with --test")
-    folds: int = Field(
-        0, ge=0, le=100, description="into this many even parts, one of them the test; 0 is off"
-    )
+    folds: int = Field(0, ge=0, le=100, description="into this many even parts, one of them the test; 0 is off")
     fold: int = Field(0, ge=0, description="which of data.folds is the test of this run, from 0")
     salt: str = Field("tuneproof", description="part of the hash that assigns a row to its split")
     too_long: Literal["refuse", "cut", "drop"] = Field(
