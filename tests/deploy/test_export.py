@@ -44,6 +44,8 @@ GOOD = [
     (CLASSES, "lora", "peft", "fp32", 1e-2),
     (CLASSES, "lora", "onnx", "fp32", 1e-3),
     (CLASSES, "full", "merged", "bf16", 5e-2),
+    ("multi-label-classification", "full", "onnx", "fp32", 1e-3),
+    ("text-regression", "lora", "onnx", "fp32", 1e-3),
     (CHAT, "lora", "ollama", "f32", 1e-2),
     (CHAT, "full", "vllm", "fp32", 1e-2),
 ]
@@ -73,6 +75,25 @@ def test_temperature_and_generation_travel_along(finished: Finished, tmp_path: P
     assert json.loads((done.folder / "export.json").read_text())["temperature"] == run.temperature
     subject = Subject.open(run, "x")
     assert json.loads((done.folder / "config.json").read_text())["id2label"]["0"] == subject.labels[0]
+
+
+@pytest.mark.parametrize("task", [CLASSES, "multi-label-classification", "text-regression"])
+def test_a_graph_says_what_the_model_says(finished: Finished, tmp_path: Path, task: str) -> None:
+    """Probabilities at the temperature of the report, or the number in the unit of the file."""
+    import onnxruntime
+
+    done = exported(finished(task, "full"), "onnx", tmp_path / "out")
+    subject = Subject.open(Run.open(finished(task, "full")), "x")
+    session = onnxruntime.InferenceSession(str(done.folder / "model.onnx"))
+    for probe in subject.probes[:8]:
+        ids = np.array([probe.ids], dtype=np.int64)
+        _, found = session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})
+        said = subject.predictor([dict(probe.asked)])[0]
+        if task == "text-regression":
+            assert float(found[0, 0]) == pytest.approx(said.value, rel=1e-4, abs=1e-4)
+        else:
+            shares = dict(zip(subject.labels, found[0].tolist(), strict=True))
+            assert {name: shares[name] for name in said.probabilities} == pytest.approx(said.probabilities, abs=1e-5)
 
 
 # -- broken ones

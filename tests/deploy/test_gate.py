@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import random
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 from tiny import review_rows, write_csv
 
 import tuneproof as tp
+from tuneproof import cli
 from tuneproof.deploy.gate import (
     Policy,
     Rule,
@@ -330,3 +333,79 @@ def test_answers_that_are_not_those_of_registration_are_rejected(shop: Shop, boo
     copied = shutil.copytree(shop.good, tmp_path / "copied")
     books.register(Run.open(copied), "shop")
     assert "without answers" in weighed("shop@2").rules[0].told
+
+
+# -- through the command line
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """``command("promote", "shop@2")``: exit code and what was said."""
+
+    def run(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["tuneproof", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return int(ended.value.code or 0), said.out + said.err
+
+    return run
+
+
+def test_exit_codes(shop: Shop, books: Registry, command: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    policy = tmp_path / "gate.toml"
+    policy.write_text("latency = 100\nforgetting = 1\n")
+    asked = ("--policy", policy)
+    assert command("registry", "add", shop.weak, "--name", "shop")[0] == 0
+    assert command("promote", "shop@1", *asked)[0] == 0
+    command("registry", "add", shop.good, "--name", "shop")
+    with books.deciding("shop"):
+        code, said = command("promote", "shop@2", *asked)
+        assert code == 75 and "Another process is deciding about shop" in said
+    code, said = command("promote", "shop@2", *asked)
+    assert code == 0 and "shop@2 against shop@1: promoted" in said and "G2  pass" in said
+    command("registry", "add", shop.shuffled, "--name", "shop")
+    assert command("promote", "shop@3", *asked)[0] == 1
+    command("registry", "add", shop.good, "--name", "shop")
+    code, said = command("promote", "shop@4", *asked)
+    assert code == 2 and "cannot be told" in said
+    for wrong in (
+        ("shop@9",),
+        ("shop@2",),
+        ("nothing@1",),
+        ("shop@4", "--polcy", policy),
+        ("shop@4", "--pool", policy),
+    ):
+        assert command("promote", *wrong)[0] == 64, wrong
+    code, said = command("rollback", "shop")
+    assert code == 0 and "shop@1 is the champion again, in place of shop@2" in said
+    code, said = command("registry", "show", "shop")
+    assert code == 0 and "champion" in said and "rolled back  @1" in said and "accuracy" in said
+    assert command("registry", "verify")[0] == 0
+    weights = books.listed("shop@1").path / "model" / "model.safetensors"
+    weights.chmod(0o644)
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    code, said = command("registry", "verify")
+    assert code == 3 and "model.safetensors was changed" in said
+    assert command("promote", "shop@1", *asked)[0] == 3
+
+
+@pytest.mark.proof
+def test_twenty_models_of_shuffled_labels_are_rejected(shop: Shop, books: Registry, tiny_bert: Path) -> None:
+    """ACCEPTANCE 30, the gate's part: 20 of 20."""
+    add(shop.good, "shop", view=Quiet())
+    weighed("shop@1")
+    with (shop.root / "good.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    words = []
+    for seed in range(20):
+        labels = [row["label"] for row in rows]
+        random.Random(seed).shuffle(labels)
+        mixed = [{**row, "label": label} for row, label in zip(rows, labels, strict=True)]
+        file = write_csv(shop.root / f"mixed-{seed}.csv", mixed)
+        options = {**OPTIONS, "data_test": str(shop.test), "model_name": str(tiny_bert), "method_name": "full"}
+        run = tp.tune(file, runs=shop.root / "runs", train_epochs=2, train_seed=seed, **options).run
+        words.append(weighed(add(run.path, "shop", view=Quiet()).label).verdict)
+    assert words == ["rejected"] * 20 and books.aliases("shop") == {"champion": 1}

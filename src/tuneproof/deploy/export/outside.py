@@ -35,8 +35,13 @@ def opened(request: dict[str, Any]) -> Any:
     return PeftModel.from_pretrained(base, request["folder"]).eval()
 
 
-def reduced(logits: Any, targets: list[int]) -> Any:
-    """(positions, 2): loss of the right answer, and whether it is the likeliest."""
+def reduced(logits: Any, row: dict[str, Any]) -> Any:
+    """(positions, 2): loss of the right answer, and whether it is the likeliest; of numbers how right they are."""
+    if row["numbers"] is not None:
+        wanted = torch.tensor(row["numbers"])
+        right = -(logits[0] - wanted).abs() if row["measured"] else ((logits[0] > 0) == (wanted > 0)).float()
+        return torch.stack([right, right], dim=1)
+    targets = row["targets"]
     logs = logits.log_softmax(-1)
     right = torch.tensor(targets)
     nll = -logs.gather(1, right[:, None])[:, 0]
@@ -52,7 +57,7 @@ def figures(model: Any, request: dict[str, Any]) -> dict[str, Any]:
     for index, row in enumerate(request["rows"]):
         logits = model(**tensors(row["inputs"])).logits[0].float()
         chosen = logits[None] if row["where"] is None else logits[row["where"]]
-        found[str(index)] = (reduced(chosen, row["targets"]) if request["reduce"] else chosen).contiguous()
+        found[str(index)] = (reduced(chosen, row) if request["reduce"] else chosen).contiguous()
     if request["states"] is not None:
         out = model(**tensors(request["states"]), output_hidden_states=True)
         states = out.encoder_hidden_states if "labels" in request["states"] else out.hidden_states

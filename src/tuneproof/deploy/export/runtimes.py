@@ -88,7 +88,10 @@ class TransformersOutside:
     ) -> tuple[dict[str, Floats], Any]:
         from safetensors.numpy import load_file
 
-        told = [{"inputs": p.inputs, "where": p.where, "targets": list(p.targets)} for p in rows]
+        told = [
+            {"inputs": p.inputs, "where": p.where, "targets": p.targets, "numbers": p.numbers, "measured": p.measured}
+            for p in rows
+        ]
         with tempfile.TemporaryDirectory() as work:
             out = str(Path(work) / "figures.safetensors")
             request = {"rows": told, "asked": list(asked), "states": states, "reduce": reduce, "out": out}
@@ -127,13 +130,15 @@ class OnnxRuntime:
         self.file = folder / "model.onnx"
         self._session = runtime.InferenceSession(str(self.file), options, providers=["CPUExecutionProvider"])
         self._folder = folder
+        self._named = bool(subject.labels)
 
     def say(self, probes: Sequence[Probe]) -> Said:
         """The tokenizer lies beside the graph, the labels stand in its config.json."""
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-        names = json.loads((self._folder / "config.json").read_text(encoding="utf-8")).get("id2label", {})
+        config = json.loads((self._folder / "config.json").read_text(encoding="utf-8"))
+        names = config.get("id2label", {}) if self._named else {}
         ids = [tokenizer(p.asked["text"])["input_ids"] if set(p.asked) == {"text"} else [] for p in probes]
         return Said([self._one(probe) for probe in probes], ids, [names[str(index)] for index in range(len(names))])
 

@@ -47,6 +47,8 @@ class Probe:
     writes: bool = False  # the targets are tokens of an answer, and its loss is what counts
     types: Sequence[int] | None = None  # which text of a pair each token belongs to
     target: Sequence[int] | None = None  # what an encoder-decoder is to write
+    numbers: Sequence[float] | None = None  # in place of ``targets``: 1 per label that a row has, or what is asked for
+    measured: bool = False  # whether ``numbers`` are amounts, in standard deviations of the training rows
     own_text: bool = False  # a special token's text in what people wrote: others read it as that token
 
     @property
@@ -89,7 +91,7 @@ class Subject:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return self.predictor.schema.labels
+        return self.predictor.schema.choices
 
     @property
     def base(self) -> Path:
@@ -140,8 +142,15 @@ class Subject:
             writes=example.loss is not None or example.target is not None,
             types=example.types,
             target=example.target,
+            numbers=None if example.values is None else self._numbers(example.values),
+            measured=self.predictor.schema.scale is not None,
             own_text=example.neutralised > 0,
         )
+
+    def _numbers(self, values: Sequence[float]) -> list[float]:
+        """As the model learns them."""
+        mean, scale = self.predictor.schema.scale or (0.0, 1.0)
+        return [(value - mean) / scale for value in values]
 
     @cached_property
     def reference(self) -> list[Floats]:
@@ -194,7 +203,13 @@ def watched(example: Example) -> tuple[list[int] | None, list[int]]:
 
 
 def score(logits: Floats, probe: Probe) -> float:
-    """The per-row score that decides: share of right labels, or minus the loss per answer token; more is better."""
+    """The per-row score that decides; more is better.
+
+    Share of right labels, minus the loss per answer token, or minus what a number is off by in standard deviations.
+    """
+    if probe.numbers is not None:
+        wanted = np.array(probe.numbers)
+        return float(-np.abs(logits[0] - wanted).mean() if probe.measured else np.mean((logits[0] > 0) == (wanted > 0)))
     if not probe.writes:
         return float(np.mean(logits.argmax(axis=1) == np.array(probe.targets)))
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)

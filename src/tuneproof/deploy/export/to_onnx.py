@@ -1,8 +1,9 @@
-"""An encoder as an ONNX graph: token ids and mask in, logits and calibrated probabilities out.
+"""An encoder as an ONNX graph: token ids and mask in; logits, and calibrated probabilities or numbers, out.
 
     build(subject, folder, "fp32")       # model.onnx, tokenizer, config.json
 
-The temperature is part of the graph, so ``probabilities`` are those of the report. Models that write are not carried:
+The temperature is part of the graph, so ``probabilities`` are those of the report; a predicted number comes out in the
+unit of the file. Models that write are not carried:
 without a cache of what was read, each token would cost a pass over all before it; GGUF and vLLM have that cache.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,17 +31,26 @@ ENCODERS = ("AutoModelForSequenceClassification", "AutoModelForTokenClassificati
 class _Graph(Module):
     """What the graph computes."""
 
-    def __init__(self, model: Module, temperature: float) -> None:
+    def __init__(self, model: Module, meaning: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.model = model
-        self.temperature = temperature
+        self.meaning = meaning
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         more = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         logits = self.model(input_ids=input_ids, attention_mask=attention_mask, **more).logits
-        return logits, torch.softmax(logits / self.temperature, -1)
+        return logits, self.meaning(logits)
+
+
+def _meaning(config: Any, temperature: float) -> tuple[str, Callable[[Tensor], Tensor]]:
+    """What the logits stand for, by name, and how it is computed from them."""
+    if config.problem_type == "regression":
+        return "numbers", lambda logits: logits * config.target_scale + config.target_mean
+    if config.problem_type == "multi_label_classification":
+        return "probabilities", lambda logits: torch.sigmoid(logits / temperature)
+    return "probabilities", lambda logits: torch.softmax(logits / temperature, -1)
 
 
 def refuses(subject: Subject) -> str:
@@ -57,6 +67,7 @@ def build(subject: Subject, folder: Path, precision: str) -> None:
     need("onnx", extra="onnx")
     need("onnxscript", extra="onnx")
     model = merged(subject.fresh()).eval()
+    name, meaning = _meaning(model.config, subject.run.temperature)
     # Two rows of unequal length: what is constant in an example becomes constant in the graph.
     ids = torch.tensor([[1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4, 5, 0, 0]])
     mask = torch.tensor([[1] * 7, [1] * 5 + [0] * 2])
@@ -67,11 +78,11 @@ def build(subject: Subject, folder: Path, precision: str) -> None:
     file = folder / "model.onnx"
     with _quietly():
         torch.onnx.export(
-            _Graph(model, subject.run.temperature).eval(),
+            _Graph(model, meaning).eval(),
             tuple(inputs.values()),
             str(file),
             input_names=list(inputs),
-            output_names=["logits", "probabilities"],
+            output_names=["logits", name],
             dynamic_shapes=tuple(free for _ in inputs),
             external_data=model.num_parameters() * 4 > 1 << 30,
             verbose=False,

@@ -120,7 +120,7 @@ def describe(run: Run, name: str, number: int, parent: int | None, files: Mappin
         "parent": parent,
         "run": run.id,
         "task": run.schema.task,
-        "labels": list(run.schema.labels),
+        "labels": list(run.schema.choices),
         "method": config["method"]["name"],
         "base": _base(run, plan["model"], "adapter_config.json" in model),
         "files": {file: {"sha256": kept.sha256, "size": kept.size} for file, kept in sorted(files.items())},
