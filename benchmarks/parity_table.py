@@ -1,6 +1,6 @@
 """Every export of real runs: agreement, logit distance, and whether llama.cpp itself says the same.
 
-    python benchmarks/parity_table.py RUN... [--precisions]
+    python benchmarks/parity_table.py RUN... [--only merged gguf] [--first]
 
 For each run and target the export is made with its parity check, as ``tuneproof export`` does it; results go to
 benchmarks/results/parity.json, the table to docs/parity.md.
@@ -33,6 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="*", type=Path)
     parser.add_argument("--only", nargs="*", help="targets")
+    parser.add_argument("--first", action="store_true", help="each target's default precision only")
     parser.add_argument("--table", action="store_true", help="only write docs/parity.md from the results")
     asked = parser.parse_args()
     found: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
@@ -46,7 +47,8 @@ def main() -> None:
         told += str(run.plan["config"]["method"]["name"])
         for name, target in EXPORTS.items():
             for precision in target.precisions:
-                if asked.only and name not in asked.only:
+                default = next(iter(target.precisions))
+                if (asked.only and name not in asked.only) or (asked.first and precision != default):
                     continue
                 key = f"{told} | {name} {precision}"
                 found[key] = {"run": told, "task": run.schema.task, "to": name, "precision": precision}
