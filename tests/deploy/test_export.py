@@ -46,6 +46,9 @@ GOOD = [
     (CLASSES, "full", "merged", "bf16", 5e-2),
     ("multi-label-classification", "full", "onnx", "fp32", 1e-3),
     ("text-regression", "lora", "onnx", "fp32", 1e-3),
+    ("token-classification", "full", "merged", "fp32", 1e-2),
+    ("token-classification", "lora", "onnx", "fp32", 1e-3),
+    ("question-answering", "lora", "merged", "fp32", 1e-2),
     (CHAT, "lora", "ollama", "f32", 1e-2),
     (CHAT, "full", "vllm", "fp32", 1e-2),
 ]

@@ -52,11 +52,19 @@ def tensors(inputs: dict[str, list[int]]) -> dict[str, Any]:
     return {name: torch.tensor([ids]) for name, ids in inputs.items()}
 
 
+def said(out: Any) -> Any:
+    """(positions, values) of one row: logits, or of a model that finds a stretch those of its start and its end."""
+    if "logits" not in out:
+        return torch.cat([out["start_logits"], out["end_logits"]]).float()
+    logits = out["logits"].float()
+    return logits if logits.ndim == 2 else logits[0]
+
+
 def figures(model: Any, request: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for index, row in enumerate(request["rows"]):
-        logits = model(**tensors(row["inputs"])).logits[0].float()
-        chosen = logits[None] if row["where"] is None else logits[row["where"]]
+        logits = said(model(**tensors(row["inputs"])))
+        chosen = logits if row["where"] is None else logits[row["where"]]
         found[str(index)] = (reduced(chosen, row) if request["reduce"] else chosen).contiguous()
     if request["states"] is not None:
         out = model(**tensors(request["states"]), output_hidden_states=True)

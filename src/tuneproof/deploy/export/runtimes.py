@@ -145,9 +145,8 @@ class OnnxRuntime:
     def _one(self, probe: Probe) -> Floats:
         inputs = {name: np.array([ids], dtype=np.int64) for name, ids in probe.inputs.items()}
         inputs["attention_mask"] = np.ones_like(inputs["input_ids"])
-        logits = self._session.run(["logits"], inputs)[0][0]
-        chosen: Floats = logits[None] if probe.where is None else logits[list(probe.where)]
-        return chosen
+        logits: Floats = self._session.run(["logits"], inputs)[0]
+        return logits if probe.where is None else logits[0][list(probe.where)]
 
     def items(self, probes: Sequence[Probe]) -> list[float]:
         return [score(self._one(probe), probe) for probe in probes]

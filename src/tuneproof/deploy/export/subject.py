@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from torch.nn import Module
 
-from tuneproof.errors import ConfigError
 from tuneproof.modalities import ChatEncoder, Example
 from tuneproof.modalities.encoding import IGNORED
 from tuneproof.predict import Predictor, generation
@@ -91,7 +90,7 @@ class Subject:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return self.predictor.schema.choices
+        return self.predictor.schema.choices or self.predictor.schema.tags
 
     @property
     def base(self) -> Path:
@@ -125,6 +124,7 @@ class Subject:
         found: list[Probe] = []
         for (index, row), known in zip(rows.items(), labelled, strict=True):
             example = answer.example(known, self.predictor.encoder)
+            example = example.parts[0] if example.parts else example  # of a long text the first window
             if len(example) <= self.predictor.encoder.max_length:
                 found.append(self._probe(row, example, table.lines[index]))
         return found
@@ -163,9 +163,8 @@ class Subject:
         with torch.inference_mode():
             for probe in probes:
                 inputs = {name: torch.tensor([ids]) for name, ids in probe.inputs.items()}
-                logits = model(**inputs).logits[0].float()
-                chosen = logits[None] if probe.where is None else logits[list(probe.where)]
-                found.append(chosen.numpy())
+                logits = said(model(**inputs))
+                found.append((logits if probe.where is None else logits[list(probe.where)]).numpy())
         return found
 
     def states(self, probe: Probe) -> list[Floats]:
@@ -187,10 +186,18 @@ class Subject:
         return list(plain) if list(plain) == list(probe.ids) else None
 
 
+def said(out: Any) -> torch.Tensor:
+    """(positions, values) of one row: logits, or of a model that finds a stretch those of its start and its end."""
+    if "logits" not in out:
+        return torch.cat([out["start_logits"], out["end_logits"]]).float()
+    logits: torch.Tensor = out["logits"].float()
+    return logits if logits.ndim == 2 else logits[0]
+
+
 def watched(example: Example) -> tuple[list[int] | None, list[int]]:
     """Positions of the logits that an example is about, and the right answer at each."""
-    if example.parts or example.span is not None:
-        raise ConfigError("An export of a model that reads a row in several windows cannot be compared yet.")
+    if example.span is not None:
+        return None, list(example.span)
     if example.loss is not None:
         learnt = [index for index, counts in enumerate(example.loss) if counts and index]
         return [index - 1 for index in learnt], [example.ids[index] for index in learnt]

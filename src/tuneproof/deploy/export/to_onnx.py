@@ -56,9 +56,6 @@ def _meaning(config: Any, temperature: float) -> tuple[str, Callable[[Tensor], T
 def refuses(subject: Subject) -> str:
     if subject.auto not in ENCODERS:
         return "a graph without a cache would read everything anew for each token: use gguf, ollama or vllm"
-    schema = subject.predictor.schema
-    if schema.several or schema.scale is not None:
-        return "the graph's probabilities are those of one label; several labels or a number: use merged"
     return cannot_merge(subject)
 
 
