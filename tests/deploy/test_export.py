@@ -49,6 +49,8 @@ GOOD = [
     ("token-classification", "full", "merged", "fp32", 1e-2),
     ("token-classification", "lora", "onnx", "fp32", 1e-3),
     ("question-answering", "lora", "merged", "fp32", 1e-2),
+    ("seq2seq", "lora", "merged", "fp32", 1e-2),
+    ("embeddings", "full", "merged", "fp32", 1e-2),
     (CHAT, "lora", "ollama", "f32", 1e-2),
     (CHAT, "full", "vllm", "fp32", 1e-2),
 ]

@@ -53,11 +53,11 @@ def tensors(inputs: dict[str, list[int]]) -> dict[str, Any]:
 
 
 def said(out: Any) -> Any:
-    """(positions, values) of one row: logits, or of a model that finds a stretch those of its start and its end."""
-    if "logits" not in out:
+    """(positions, values) of one row: logits, those of a stretch's start and end, or the states of a bare model."""
+    if "start_logits" in out:
         return torch.cat([out["start_logits"], out["end_logits"]]).float()
-    logits = out["logits"].float()
-    return logits if logits.ndim == 2 else logits[0]
+    found = (out["logits"] if "logits" in out else out["last_hidden_state"]).float()
+    return found if found.ndim == 2 else found[0]
 
 
 def figures(model: Any, request: dict[str, Any]) -> dict[str, Any]:

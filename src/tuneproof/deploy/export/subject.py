@@ -187,11 +187,11 @@ class Subject:
 
 
 def said(out: Any) -> torch.Tensor:
-    """(positions, values) of one row: logits, or of a model that finds a stretch those of its start and its end."""
-    if "logits" not in out:
+    """(positions, values) of one row: logits, those of a stretch's start and end, or the states of a bare model."""
+    if "start_logits" in out:
         return torch.cat([out["start_logits"], out["end_logits"]]).float()
-    logits: torch.Tensor = out["logits"].float()
-    return logits if logits.ndim == 2 else logits[0]
+    found: torch.Tensor = (out["logits"] if "logits" in out else out["last_hidden_state"]).float()
+    return found if found.ndim == 2 else found[0]
 
 
 def watched(example: Example) -> tuple[list[int] | None, list[int]]:
