@@ -108,6 +108,7 @@ class Schema:
     ordinal: bool = False  # whether the labels are steps of a scale, in their order
     outside: str | None = None  # the label that stands for none of the others
     tags: tuple[str, ...] = ()  # what a word can be tagged as, for token classification
+    unanswered: bool = False  # whether some of the training questions have no answer
 
     @property
     def choices(self) -> tuple[str, ...]:

@@ -19,10 +19,11 @@ from tuneproof.modalities import TextEncoder
 from tuneproof.prepare import prepare
 from tuneproof.prepare.read import read
 from tuneproof.prepare.schema import columns as facts
-from tuneproof.records import Schema, Table
+from tuneproof.records import Generation, Prediction, Schema, Table
 from tuneproof.tasks import TASKS, questions
 from tuneproof.tasks.question_answering import Asked, _best
 from tuneproof.tasks.rows import REASONS, Unusable
+from tuneproof.tasks.rules import told
 
 ANSWERS = {name: row.answer for name, row in TASKS.items()}
 ANSWER = TASKS["question-answering"].answer
@@ -213,6 +214,33 @@ def test_the_loss_is_one_softmax_over_all_windows(tiny_bert: Path) -> None:
             right += [logits[n, part.span[side]]] if part.span != (0, 0) else []
         total += float(torch.stack(everything).logsumexp(0) - torch.stack(right).logsumexp(0)) / 2
     assert loss == pytest.approx(total, abs=1e-5)
+
+
+def said(margin: float, f1: float, truth: list[str]) -> Prediction:
+    return Prediction("x", truth, scores={"margin": margin, "stretch_f1": f1, "token_f1": f1})
+
+
+def test_when_no_answer_is_given_is_fitted_on_validation_rows() -> None:
+    """Stretches that lead by less than 2 are wrong here, and their questions have no answer."""
+    rows = [said(1.0, 0.0, [])] * 5 + [said(1.5, 0.0, [])] * 5 + [said(3.0, 1.0, ["a"])] * 10 + [said(-1.0, 0.0, [])]
+    rule = ANSWER.settled(rows * 2)
+    assert ANSWER.settled(rows) == {}, "21 rows are few"
+    assert 1.5 < rule["threshold"] < 3.0 and rule["f1"] == 1.0 and rule["f1_before"] == pytest.approx(11 / 21)
+    assert ANSWER.ruled(rule).margin == rule["threshold"] and ANSWER.ruled({}).margin == 0.0
+    fine = [said(1.0, 1.0, ["a"])] * 5 + [said(-1.0, 0.0, [])] * 5
+    assert ANSWER.settled(fine * 3)["threshold"] == 0.0, "what cannot be bettered is left"
+    assert "times as likely as none" in told(rule)
+
+
+def test_the_margin_moves_answers_to_none_and_back(tiny_bert: Path) -> None:
+    encoder, model = TextEncoder(tiny_bert, 64), ANSWER.model(tiny_bert, SCHEMA, seed=0).eval()
+    rows = [{"question": "which word", "context": row["context"]} for row in question_rows(12)]
+    with torch.no_grad():
+        always, never = (
+            ANSWER.ruled({"threshold": margin}).respond(model, encoder, rows, Generation(0)) for margin in (-99.0, 99.0)
+        )
+    assert all(p.value and p.scores["margin"] > -99 for p in always)
+    assert all(p.value == "" and ANSWER.show(p)["start"] is None for p in never)
 
 
 def test_rows_without_a_context_are_refused_in_prediction() -> None:

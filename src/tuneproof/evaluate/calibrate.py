@@ -20,7 +20,7 @@ import torch
 
 from tuneproof.compute import cast_once
 from tuneproof.modalities import Example
-from tuneproof.predict import BATCH_TOKENS, Predictor, by_length
+from tuneproof.predict import BATCH_TOKENS, Predictor, by_length, predict_examples
 from tuneproof.records import Prediction
 from tuneproof.run import Run
 from tuneproof.stats.calibration import calibration_error, fit_temperature
@@ -53,7 +53,20 @@ def calibrate(run: Run, predictor: Predictor, examples: Sequence[Example], say: 
     """
     if run.calibration is None and predictor.schema.choices:
         run.write_calibration(_fitted(predictor, examples, say))
+    if run.calibration is None and predictor.schema.unanswered and examples:
+        run.write_calibration(_settled(predictor, examples, say))
     return dataclasses.replace(predictor, answer=predictor.answer.at_temperature(run.temperature).ruled(run.rule))
+
+
+def _settled(predictor: Predictor, examples: Sequence[Example], say: Callable[[str], None]) -> dict[str, Any]:
+    """How sure an answer has to be for it to be given, where some questions have none; there is no temperature."""
+    say(f"Fitting on {len(examples):,} validation rows when no answer is given.")
+    said = predict_examples(
+        predictor.model, predictor.answer, predictor.encoder, examples, predictor.config.evaluate.precision
+    )
+    why = "a stretch of a text is no fixed set of labels"
+    nothing = {"temperature": 1.0, "accepted": False, "nll_before": None, "nll_after": None, "reason": why}
+    return {"rule": dict(predictor.answer.settled(said)), **nothing, "n": len(examples)}
 
 
 def _fitted(predictor: Predictor, examples: Sequence[Example], say: Callable[[str], None]) -> dict[str, Any]:

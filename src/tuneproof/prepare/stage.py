@@ -94,6 +94,8 @@ def _divided(
         notes += _not_measured(splits)
     schema = dataclasses.replace(schema, scale=quantities.scale(splits.train), several=several.label_names(table))
     several.check_known(splits.test, schema.several)
+    if "answers" in table.columns:
+        schema = dataclasses.replace(schema, unanswered=not all(splits.train.columns["answers"]))
     if "tags" in table.columns:
         schema = dataclasses.replace(schema, tags=entities.tag_set(entities.types(splits.train.columns["tags"])))
         notes += _not_taught(splits)

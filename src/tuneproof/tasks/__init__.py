@@ -102,6 +102,10 @@ class Answer(Protocol):
         """How answers are decided from probabilities, fitted on rows of their own; {}: the likeliest one."""
         ...
 
+    def settled(self, predictions: Sequence[Prediction]) -> Rule:
+        """The same for answers that are no labels, from predictions of validation rows; {}: the likeliest one."""
+        ...
+
     def ruled(self, rule: Rule) -> Answer:
         """The same answer, decided by ``rule``; {} changes nothing."""
         ...

@@ -107,6 +107,9 @@ class Classification:
     def rule(self, logits: Floats, examples: Sequence[Example], schema: Schema) -> Rule:
         return {}
 
+    def settled(self, predictions: Sequence[Prediction]) -> Rule:
+        return {}
+
     def ruled(self, rule: Rule) -> Classification:
         return type(self)(self.temperature, rule, self.apart, self.emphasis)
 

@@ -27,10 +27,11 @@ from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema
 from tuneproof.tasks import layouts, metrics, questions
 from tuneproof.tasks.pretrained import load_pretrained
 from tuneproof.tasks.questions import NONE
-from tuneproof.tasks.rules import Likeliest
+from tuneproof.tasks.rules import NO_ANSWER, Likeliest, Rule
 from tuneproof.tasks.tables import Canonical, canonical_rows
 
 STRIDE = 128  # tokens that two windows of a context share: longer than nearly every answer
+FEWEST = 30  # validation rows from which a margin is fitted
 IMPOSSIBLE = -1e9  # logit of a token that no answer can begin or end at
 
 
@@ -59,6 +60,33 @@ class QuestionAnswering(Likeliest):
         "train.batch_size": (16, "usual for questions with a context"),
         "train.schedule": ("linear", "usual for encoders"),
     }
+
+    def __init__(self, margin: float = 0.0) -> None:
+        self.margin = margin  # log of how much likelier than "no answer" a stretch has to be for it to be given
+
+    def settled(self, predictions: Sequence[Prediction]) -> Rule:
+        """The margin with the best mean F1 on these rows, of equals the one nearest to 0; none from a few rows."""
+        if len(predictions) < FEWEST:
+            return {}
+        margins = np.array([p.scores["margin"] for p in predictions])
+        given = np.array([p.scores["stretch_f1"] for p in predictions])
+        kept = np.array([float(not p.truth) for p in predictions])
+        ordered = np.unique(margins)
+        tried = np.concatenate([[0.0], (ordered[1:] + ordered[:-1]) / 2])
+        reached = np.array([np.where(margins >= margin, given, kept).mean() for margin in tried])
+        best = min(range(len(tried)), key=lambda at: (-round(float(reached[at]), 12), abs(tried[at])))
+        return {
+            "kind": NO_ANSWER,
+            "threshold": float(tried[best]),
+            "f1_before": float(reached[0]),
+            "f1": float(reached[best]),
+            "n": len(predictions),
+            "reason": f"the best mean F1 of {len(predictions):,} validation rows, "
+            f"{reached[best]:.3f} where it would be {reached[0]:.3f}",
+        }
+
+    def ruled(self, rule: Rule) -> QuestionAnswering:
+        return QuestionAnswering(float(rule["threshold"])) if rule else self
 
     def at_temperature(self, temperature: float) -> QuestionAnswering:
         assert temperature == 1, "a temperature is fitted for one label per row"
@@ -152,7 +180,8 @@ class QuestionAnswering(Likeliest):
             logs = both[:, own]
             logs = logs - logs.flatten(1).logsumexp(1)[:, None, None]
             said = _best(logs.numpy(), about)
-            found.append(_prediction(said, about, losses[row] if losses else None, int(lengths[own].sum())))
+            loss = losses[row] if losses else None
+            found.append(_prediction(said, about, loss, int(lengths[own].sum()), self.margin))
         return found
 
     def view(self, row: Row, encoder: Encoder) -> list[Piece]:
@@ -238,12 +267,12 @@ def _best(logs: np.ndarray[Any, Any], about: Asked) -> Best:
     return best
 
 
-def _prediction(best: Best, about: Asked, loss: float | None, tokens: int) -> Prediction:
-    text = about.context[best.start : best.end] if best.log >= best.none else ""
-    sure = float(np.exp(max(best.log, best.none)))
+def _prediction(best: Best, about: Asked, loss: float | None, tokens: int, margin: float) -> Prediction:
+    stretch = about.context[best.start : best.end]
+    text = stretch if best.log - best.none >= margin else ""
+    sure = float(np.exp(best.log if text else best.none))
     scores = {"start": float(best.start), "end": float(best.end), "margin": best.log - best.none}
     if about.answers is None or loss is None:
         return Prediction(text, None, sure, {}, scores, tokens)
-    return Prediction(
-        text, list(about.answers), sure, {}, {"nll": loss, **questions.scored(text, about.answers), **scores}, tokens
-    )
+    right = {**questions.scored(text, about.answers), "stretch_f1": metrics.token_f1(stretch, about.answers)}
+    return Prediction(text, list(about.answers), sure, {}, {"nll": loss, **right, **scores}, tokens)

@@ -10,6 +10,7 @@ answers are always the likeliest ones inherits ``Likeliest``.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -22,6 +23,7 @@ from tuneproof.records import Prediction, Schema
 
 Floats = NDArray[np.float64]
 Rule = Mapping[str, Any]
+NO_ANSWER = "no answer"  # kind of the rule by which a question is given none
 RARE = 0.2  # share of the training rows up to which the smaller of two labels is rare
 FEWEST = 10  # rows of the rare label, or of those outside, without which nothing can be fitted
 GIVEN = 0.015  # of the accuracy within the scope that may be given for what is rejected
@@ -48,6 +50,9 @@ class Likeliest:
         return self
 
     def rule(self, logits: Floats, examples: Sequence[Example], schema: Schema) -> Rule:
+        return {}
+
+    def settled(self, predictions: Sequence[Prediction]) -> Rule:
         return {}
 
     def ruled(self, rule: Rule) -> Self:
@@ -217,6 +222,9 @@ def told(rule: Rule) -> str:
     if rule["kind"] == "each":
         several = sorted(rule["thresholds"].values())
         return f"each label from a probability of its own on, {several[0]:g} to {several[-1]:g} (calibration.json)"
+    if rule["kind"] == NO_ANSWER:
+        times = f"{math.exp(min(700.0, rule['threshold'])):.3g}"
+        return f"no answer where the best stretch is less than {times} times as likely as none"
     if rule["threshold"] in (0.0, 0.5):
         return ""
     if rule["kind"] == "rare":
