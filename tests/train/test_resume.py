@@ -61,6 +61,9 @@ def outcome(run: Run, *, last: bool = True) -> dict[str, Any]:
 CASES = [
     ("text-classification", "full", 1),
     ("text-classification", "lora", 3),
+    ("token-classification", "full", 2),
+    ("question-answering", "lora", 1),
+    ("question-answering", "full", 2),
     ("instruction", "freeze", 1),
     ("instruction", "full", 4),
     ("instruction", "lora", 1),
