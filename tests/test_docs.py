@@ -244,6 +244,9 @@ SENTENCES = [
     ("train", ("resume", "examples")),
     ("train", (*TUNE, "--method", "freeze", "--set", "freeze.top_layers=9")),
     ("train", (*TUNE, "--method", "freeze", "--set", "freeze.layers=1:9")),
+    ("train", (*TUNE, "--method", "vera", "--set", "peft.options=d_inital=0.2")),
+    ("train", (*TUNE, "--method", "prompt", "--set", "model.max_length=64")),
+    ("train", (*TUNE, "--method", "adalora")),
     ("evaluate", ("predict", "nowhere", "--input", "a.csv")),
 ]
 

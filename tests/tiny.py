@@ -465,7 +465,7 @@ def settings(task: str, method: str, options: Mapping[str, Any]) -> Config:
     }
     if method == "freeze":
         decided["freeze.top_layers"] = 1
-    if method == "lora":
+    if method in ("lora", "qlora"):
         decided |= {"lora.rank": 4, "lora.alpha": 8}
     return build({}).replace({**decided, **options})
 

@@ -21,6 +21,7 @@ This module is imported by all of them, so it imports nothing before it is asked
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +37,9 @@ __all__ = ["check", "open", "plan", "read", "resume", "tune"]
 # OpenMP reads this once, when torch is loaded: threads that wait for one another sleep instead of spinning. On a
 # machine that does anything else besides, spinning made steps 3 to 5 times slower (docs/log.md).
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# Where bitsandbytes is installed peft imports it, and it tells every command that a kernel of its own was not fetched.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def tune(

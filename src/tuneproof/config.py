@@ -91,7 +91,7 @@ class Model(Section):
 class Method(Section):
     """Which weights train."""
 
-    name: str = decide("method: full, freeze or lora")
+    name: str = decide("method; tuneproof methods lists them")
 
 
 class Freeze(Section):
@@ -107,7 +107,7 @@ class Freeze(Section):
 
 
 class Lora(Section):
-    """Options of the method lora."""
+    """Options of the methods lora and qlora."""
 
     rank: int = decide("rank of the adapters", ge=1, le=1024, search=(4, 64))
     alpha: int = decide("scale of the adapters; twice the rank when not given", ge=1, le=4096)
@@ -120,11 +120,17 @@ class Lora(Section):
     plus: float = Field(1.0, ge=1, le=100, description="LoRA+: B learns this many times faster than A; 16 is usual")
 
 
+class Peft(Section):
+    """Options of the other methods of peft."""
+
+    options: str = decide("peft's own options of the method, as in: r = 8, init_weights = false")
+
+
 class Train(Section):
     """How it trains."""
 
     lr: float = decide("peak learning rate", gt=0, lt=10, search=(1e-6, 1e-2))
-    head_lr_factor: float = decide("a new head learns this many times faster", ge=1, le=1000)
+    head_lr_factor: float = decide("a new head learns at so many times the rate of the rest", gt=0, le=1000)
     epochs: float = decide("passes over the training rows", gt=0, le=1000, search=(1, 10))
     minutes: float = decide(
         "a budget for the whole run; fewer steps, and fewer scored rows, where it does not suffice", gt=0
@@ -190,6 +196,7 @@ class Config(Section):
     method: Method = Method()
     freeze: Freeze = Freeze()
     lora: Lora = Lora()
+    peft: Peft = Peft()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
 

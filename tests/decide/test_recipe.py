@@ -52,11 +52,11 @@ def test_nothing_that_is_read_is_left_undecided(task: str, method: str) -> None:
     found = decided({"method.name": method}, task)
     section = METHODS[method].section
     optional = {name for name in names() if name.startswith(("data.", "check."))} | {"train.minutes"}
-    optional |= {f"evaluate.{name}" for name in ("slices", "protected", "favourable", "prompted", "retain")}
+    optional |= {f"evaluate.{name}" for name in ("slices", "protected", "favourable", "prompted", "retain", "price")}
     optional |= {"evaluate.test_rows", "model.name", "model.max_length", "freeze.layers", "freeze.names"}
     optional |= frozenset().union(*(row.answer.options for row in TASKS.values())) - TASKS[task].answer.options
     for name, value in found.config.items():
-        if name.split(".")[0] not in {"freeze", "lora"} - {section} and name not in optional:
+        if name.split(".")[0] not in {"freeze", "lora", "peft"} - {section} and name not in optional:
             assert value is not None, name
     for name, setting in found.settings.items():
         assert setting.reason and found.config.get(name) == setting.value
@@ -139,6 +139,7 @@ def test_a_model_of_the_wrong_kind_and_a_limit_beyond_it() -> None:
     with pytest.raises(ConfigError, match="513"):
         check_model(build({"model": {"max_length": 513}}), model(), answer)
     assert length_limit(model(), answer)[0] == 512
+    assert length_limit(model(), answer, room=20)[0] == 492
 
 
 # -- memory and budget

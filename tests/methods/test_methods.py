@@ -148,3 +148,58 @@ def test_an_unknown_method_gets_the_nearest() -> None:
     with pytest.raises(ConfigError, match='"lorra"') as error:
         method("lorra")
     assert '"lora"' in error.value.hint
+
+
+# -- peft's own options
+
+
+def adapted(bert, method: str, options: str):
+    return METHODS[method](settings("text-classification", method, {"model.name": "m", "peft.options": options})).apply(
+        bert
+    )
+
+
+def test_pefts_options_reach_peft(bert) -> None:
+    model = adapted(bert, "vera", "r = 4, d_initial = 0.25")
+    assert (model.peft_config["default"].r, model.peft_config["default"].d_initial) == (4, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "said"),
+    [
+        ("vera", "d_inital = 0.2", 'Did you mean "d_initial"?'),
+        ("ia3", "r = 8", "It knows"),
+        ("vera", 'target_modules = ["query"]', "is decided by tuneproof"),
+        ("vera", "r=", "cannot be read"),
+        ("vera", "bias = none", "cannot be read"),
+        ("vera", 'r = "eight"', "peft refuses"),
+        ("boft", "boft_block_size = 7", "peft refuses"),
+        ("hra", "r = 0", "peft refuses"),
+    ],
+)
+def test_options_that_peft_does_not_know_are_refused(bert, method: str, options: str, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        adapted(bert, method, options)
+    assert said in str(error.value)
+
+
+def test_sizes_follow_from_the_models_widths(bert) -> None:
+    """Widths 32 and 64: 32 is the largest power of two that divides both."""
+    assert adapted(bert, "c3a", "").peft_config["default"].block_size == 32
+
+
+def test_a_prompt_needs_room_before_the_rows(bert) -> None:
+    with pytest.raises(ConfigError, match="20 tokens before rows of up to 64 are more than the 64") as error:
+        adapted(bert, "prompt", "")
+    assert "model.max_length=44" in error.value.hint
+
+
+def test_biases_alone_where_there_are_none(llama) -> None:
+    with pytest.raises(ConfigError, match="no biases"):
+        METHODS["bitfit"](settings("instruction", "bitfit", {})).apply(llama)
+
+
+def test_biases_alone(bert) -> None:
+    METHODS["bitfit"](settings("text-classification", "bitfit", {})).apply(bert)
+    trains = {name for name, p in bert.named_parameters() if p.requires_grad}
+    assert trains > Parts.of(bert).head and all(name.endswith(".bias") for name in trains - Parts.of(bert).head)

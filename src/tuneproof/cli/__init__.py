@@ -40,7 +40,7 @@ Label = Annotated[str | None, typer.Option(help="column with the label")]
 Group = Annotated[str | None, typer.Option(help="column whose rows stay on one side of the split")]
 Test = Annotated[str | None, typer.Option(help="file with test rows of its own")]
 ModelName = Annotated[str | None, typer.Option(help="pretrained model: catalogue name, hub id, folder, pypi:, .gguf")]
-MethodName = Annotated[str | None, typer.Option(help="full, freeze or lora")]
+MethodName = Annotated[str | None, typer.Option(help="method of tuning; tuneproof methods lists them")]
 Epochs = Annotated[str | None, typer.Option(help="passes over the training rows")]
 Minutes = Annotated[str | None, typer.Option(help="budget for the whole run")]
 TooLong = Annotated[str | None, typer.Option("--too-long", help="rows longer than the model: refuse, cut or drop")]
@@ -349,6 +349,15 @@ def check(folder: Annotated[Path, typer.Argument(help="folder with a model")]) -
 
     for name, digest in admit(folder).items():
         typer.echo(f"{digest}  {name}")
+
+
+@app.command(name="methods")
+def list_methods() -> None:
+    """Every method of tuning: weights that train, memory and seconds of a step as measured, what it is good for."""
+    from tuneproof.methods.told import told
+
+    for line in told():
+        typer.echo(line)
 
 
 @app.command()

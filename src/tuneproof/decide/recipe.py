@@ -15,7 +15,7 @@ from typing import Any
 from tuneproof.config import Config
 from tuneproof.device import Machine
 from tuneproof.errors import ConfigError, ModelError
-from tuneproof.methods import METHODS, method
+from tuneproof.methods import METHODS, method, refusal
 from tuneproof.records import ModelFacts, Setting
 from tuneproof.tasks import TASKS, Answer
 
@@ -92,12 +92,20 @@ def check_model(config: Config, facts: ModelFacts, answer: Answer) -> None:
             f'"{facts.name}" is a model of the kind {facts.kind}; this task needs {" or ".join(answer.kinds)}.',
             "See which models fit: tuneproof models list",
         )
+    if config.method.name is not None:
+        method(config.method.name)
+        if reason := refusal(config.method.name, answer.auto):
+            raise ConfigError(
+                f"The method {config.method.name} cannot do this task: {reason}.", "See: tuneproof methods"
+            )
     if config.model.max_length > facts.context:
         raise ConfigError(f"model.max_length={config.model.max_length}, but {facts.name} reads {facts.context} tokens.")
 
 
-def length_limit(facts: ModelFacts, answer: Answer) -> tuple[int, str]:
-    """Tokens per row at most, with the reason."""
+def length_limit(facts: ModelFacts, answer: Answer, room: int = 0) -> tuple[int, str]:
+    """Tokens per row at most, with the reason; ``room`` are tokens that the method puts before each."""
+    if room and facts.context - room < answer.length_limit:
+        return facts.context - room, f"as many as {facts.name} can read, less {room} that the method puts before them"
     if facts.context <= answer.length_limit:
         return facts.context, f"as many as {facts.name} can read"
     return answer.length_limit, f"{facts.name} could read {facts.context:,}; longer rows cost more than they teach"
@@ -153,7 +161,7 @@ def _rates(config: Config, at: Situation) -> Values:
     head = 10 / factor
     return {
         "train.lr": (base * factor * step, reason),
-        "train.head_lr_factor": (max(1.0, head), "a new head starts from nothing; what was pretrained moves little"),
+        "train.head_lr_factor": (head, "a new head starts from nothing; what was pretrained moves little"),
     }
 
 

@@ -26,6 +26,7 @@ from torch.nn import Module, functional
 from tuneproof.compute import cast_once
 from tuneproof.config import DOCUMENT_TOKENS
 from tuneproof.evaluate.retain import PROBED, Document
+from tuneproof.methods import METHODS, merged
 from tuneproof.modalities import Example
 from tuneproof.predict import Predictor, by_length, embed
 from tuneproof.stats.paired import Difference, difference
@@ -54,6 +55,8 @@ def forgetting(
             _of_losses(name, _losses(base, texts), _losses(tuned, texts), "nats per token") for name, texts in sets
         ]
         return {"limit": LIMIT, "sets": found, "kl": kl}
+    if not METHODS[tuned.config.method.name].merges:
+        return {"limit": LIMIT, "sets": [_unmerged(name, len(texts)) for name, texts in sets], "kl": None}
     bodies = plain(base.model), plain(tuned.model)
     heads = _masked_models(bodies[1], Path(about["path"]))
     if heads is None:
@@ -69,6 +72,12 @@ def forgetting(
             for name, texts in sets
         ]
     return {"limit": LIMIT, "sets": found, "kl": None}
+
+
+def _unmerged(name: str, count: int) -> dict[str, Any]:
+    why = "what the method learnt cannot stand in the encoder's own weights, so nothing was measured"
+    sentence = f"Forgetting on {name}: {why}."
+    return {"name": name, "measure": "none", "n": count, "verdict": "not measured", "sentence": sentence}
 
 
 def told(found: Mapping[str, Any]) -> list[str]:
@@ -139,9 +148,7 @@ def _masked_models(tuned: Any, folder: Path) -> list[Module] | None:
 
 def plain(model: Any) -> Any:
     """An ordinary transformers model, adapters merged into it."""
-    from peft import PeftModel
-
-    return model.merge_and_unload().eval() if isinstance(model, PeftModel) else model
+    return merged(model).eval()
 
 
 def _masked_losses(head: Module, base: Predictor, texts: Sequence[Document]) -> list[float]:

@@ -27,6 +27,7 @@ class Freeze:
     section: ClassVar[str] = "freeze"
     trained_share: ClassVar[float] = 0.35
     wrapped: ClassVar[bool] = False
+    merges: ClassVar[bool] = True
     good_for: ClassVar[str] = "few rows, little time; the lower layers forget nothing"
 
     def __init__(self, config: Config) -> None:

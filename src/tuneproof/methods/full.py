@@ -18,6 +18,7 @@ class Full:
     section: ClassVar[str] = ""
     trained_share: ClassVar[float] = 1.0
     wrapped: ClassVar[bool] = False
+    merges: ClassVar[bool] = True
     good_for: ClassVar[str] = "small models and enough rows; forgets most"
 
     def __init__(self, config: Config) -> None:

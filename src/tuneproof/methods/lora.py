@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
 from torch.nn import Module
@@ -33,6 +33,7 @@ class Lora:
     section: ClassVar[str] = "lora"
     trained_share: ClassVar[float] = 0.05
     wrapped: ClassVar[bool] = True
+    merges: ClassVar[bool] = True
     good_for: ClassVar[str] = "larger models, several tasks over one base; forgets less than full tuning"
 
     def __init__(self, config: Config) -> None:
@@ -62,7 +63,7 @@ class Lora:
             modules_to_save=parts.new or None,
         )
         adapted_at_once(options, model)
-        with between_versions():
+        with peft_quiet():
             wrapped: Module = get_peft_model(model, options)
         if self.options.init != "zero":
             for layer in _adapted(wrapped):
@@ -90,8 +91,10 @@ class Lora:
 def open_adapter(model: Module, path: Path) -> Module:
     """``model`` with the adapter of a saved folder."""
     assert isinstance(model, PreTrainedModel)
-    with between_versions():
-        options = adapted_at_once(LoraConfig.from_pretrained(path), model)
+    with peft_quiet():
+        options = PeftConfig.from_pretrained(path)
+        if isinstance(options, LoraConfig):
+            adapted_at_once(options, model)
         wrapped: Module = PeftModel.from_pretrained(model, path, config=options)
     return wrapped
 
@@ -119,9 +122,22 @@ def _save_difference(model: Any, to: Path) -> None:
     config.save_pretrained(to)
 
 
+# What peft 0.21 would tell its user, who is not the one to change it: a property of transformers 5 under its old name;
+# that BOFT's CUDA kernel is not there (it then computes the same in torch, with a factor of 1); that a norm is no
+# linear layer.
+UNSAID: tuple[tuple[str, type[Warning]], ...] = (
+    (".*is_gradient_checkpointing", FutureWarning),
+    ("Failed to load the CUDA extension", UserWarning),
+    ("Setting boft_n_butterfly_factor", UserWarning),
+    ("Unsupported layer type .*[Nn]orm", UserWarning),
+)
+
+
 @contextmanager
-def between_versions() -> Iterator[None]:
-    """peft 0.21 reads a property of transformers 5 under its old name, and its user would be told to change that."""
+def peft_quiet() -> Iterator[None]:
+    # torch's default, said aloud: SHiRA's sparse indices are peft's own, and torch would warn that it trusts them.
+    torch.sparse.check_sparse_tensor_invariants.disable()  # type: ignore[no-untyped-call]
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        for message, category in UNSAID:
+            warnings.filterwarnings("ignore", message=message, category=category)
         yield

@@ -18,6 +18,7 @@ from tuneproof.config import Config
 from tuneproof.decide import check_model, length_limit
 from tuneproof.device import machine
 from tuneproof.errors import ModelError, RunError
+from tuneproof.methods import room
 from tuneproof.modalities import MODALITIES, Encoder, TextEncoder
 from tuneproof.pipeline.view import View
 from tuneproof.predict import Vectors, embed
@@ -117,7 +118,7 @@ def pretrained(this: Task, asked: Config, given: dict[str, Setting], view: View)
         asked = asked.replace({"model.name": given["model.name"].value})
     found = facts(sources.model(asked.model.name, say=view.say))
     if asked.model.max_length is None:
-        given["model.max_length"] = Setting(*length_limit(found, this.answer), "rule")
+        given["model.max_length"] = Setting(*length_limit(found, this.answer, room(asked)), "rule")
         asked = asked.replace({"model.max_length": given["model.max_length"].value})
     check_model(asked, found, this.answer)
     return Pretrained(found, MODALITIES[this.modality](Path(found.path), asked.model.max_length), asked, given)

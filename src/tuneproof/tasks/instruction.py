@@ -19,6 +19,7 @@ from torch.nn import Module, functional
 from transformers import GenerationConfig, PreTrainedModel
 
 from tuneproof.config import Data
+from tuneproof.methods import prompted
 from tuneproof.modalities import Batch, ChatEncoder, Encoder, Example, NotShown, Piece
 from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema, Scores, Table
 from tuneproof.tasks import layouts
@@ -92,7 +93,10 @@ class Instruction(Likeliest):
         causal = model if isinstance(model, PreTrainedModel) else model.get_base_model()  # type: ignore[operator]
         where = batch.targets[:, 1:]  # (B, T-1): the state at t predicts the token at t+1
         config: Mapping[str, Any] = causal.config.to_dict()
-        if any(config.get(key) for key in RESCALED):
+        if prompted(model):
+            length = batch.ids.shape[1]  # the tokens before the text have logits too
+            logits = model(**batch.inputs).logits[:, -length:][:, :-1][where]
+        elif any(config.get(key) for key in RESCALED):
             logits = causal(**batch.inputs, use_cache=False).logits[:, :-1][where]
         else:
             states = causal.base_model(**batch.inputs, use_cache=False)

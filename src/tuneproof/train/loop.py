@@ -82,7 +82,8 @@ def fit(state: State, job: Job) -> Iterator[Progress]:
                 seed=settings.seed,
                 epoch=epoch,
             )
-        lr = set_lr(state.optimizer, scale(state.step, job.steps, settings))
+        share = scale(state.step, job.steps, settings)
+        set_lr(state.optimizer, share)
         if thaw(state.optimizer, state.step / job.steps):
             training_mode(model)
         one_step(state, job, order[within])
@@ -92,9 +93,9 @@ def fit(state: State, job: Job) -> Iterator[Progress]:
             training_mode(model)
         seconds = time.monotonic() - started
         if validation is not None or state.step % settings.log_every == 0:
-            yield _progress(state, job, lr, per_epoch, seconds, validation)
+            yield _progress(state, job, share * settings.lr, per_epoch, seconds, validation)
         if state.stop:
-            yield _progress(state, job, lr, per_epoch, seconds, paused=True)
+            yield _progress(state, job, share * settings.lr, per_epoch, seconds, paused=True)
 
 
 def one_step(state: State, job: Job, micros: Sequence[Sequence[int]]) -> None:

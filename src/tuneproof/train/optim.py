@@ -69,11 +69,10 @@ def _depth(name: str, parts: Parts) -> int:
     return len(parts.layers) - 1 - inside[0] if inside else 0
 
 
-def set_lr(optimizer: torch.optim.Optimizer, share: float) -> float:
-    """Sets each group to its peak times ``share``; the smallest rate is returned."""
+def set_lr(optimizer: torch.optim.Optimizer, share: float) -> None:
+    """Sets each group to its peak times ``share``."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * share
-    return float(min(group["lr"] for group in optimizer.param_groups))
 
 
 def thaw(optimizer: torch.optim.Optimizer, done: float) -> bool:

@@ -1,0 +1,110 @@
+"""The table of cells, TASKS x METHODS, from the suite that runs them: docs/cells.md.
+
+    python benchmarks/cells.py [--only instruction] [--table]
+
+Runs tests/proof/test_cells_proof.py and writes down what each test said: works, or the reason why not. Results are kept
+in ``benchmarks/results/cells.json``; cells that were not run this time stay as they were.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tuneproof.methods import METHODS, NOT_OFFERED
+from tuneproof.tasks import TASKS
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "cells.json"
+PAGE = ROOT / "docs" / "cells.md"
+
+
+class Collector:
+    """What each test of a cell ended with."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self.found = found
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        match = re.search(r"test_cell\[(.+)\]$", report.nodeid)
+        if not match or (report.when != "call" and report.outcome == "passed"):
+            return
+        task = next(name for name in sorted(TASKS, key=len, reverse=True) if match[1].startswith(f"{name}-"))
+        method = match[1].removeprefix(f"{task}-")
+        cell: dict[str, Any] = {"outcome": report.outcome, **dict(report.user_properties)}
+        if report.outcome == "skipped":
+            cell["reason"] = str(report.longrepr[2]).removeprefix("Skipped: ")
+        if report.outcome == "failed":
+            cell["reason"] = str(report.longrepr.reprcrash.message).split("\n")[0]
+        self.found[f"{task} {method}"] = cell
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", help="as pytest -k")
+    parser.add_argument("--table", action="store_true", help="only write the page from the results")
+    asked = parser.parse_args()
+    found: dict[str, Any] = json.loads(RESULTS.read_text())["cells"] if RESULTS.is_file() else {}
+    if not asked.table:
+        chosen = ["-k", asked.only] if asked.only else []
+        suite = str(ROOT / "tests" / "proof" / "test_cells_proof.py")
+        pytest.main(["-q", "-m", "proof", "-p", "no:cacheprovider", *chosen, suite], plugins=[Collector(found)])
+        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        RESULTS.write_text(json.dumps({"commit": commit.stdout.strip(), "cells": found}, indent=1) + "\n")
+    PAGE.write_text(page(json.loads(RESULTS.read_text())), encoding="utf-8")
+
+
+def page(results: dict[str, Any]) -> str:
+    cells = results["cells"]
+    reasons: list[str] = []
+    rows = []
+    for method in METHODS:
+        marks = [mark(cells.get(f"{task} {method}"), reasons) for task in TASKS]
+        rows.append(f"| {method} | {' | '.join(marks)} |")
+    notes = "\n".join(f"{number}. {reason}" for number, reason in enumerate(reasons, start=1))
+    never = "\n".join(f"* {name}: {reason}" for name, reason in NOT_OFFERED.items())
+    return f"""# Which method works with which task
+
+Made by `python benchmarks/cells.py` from tests/proof/test_cells_proof.py, at commit {results["commit"]}, on
+models of width 32. "works" means, in that cell: only the right weights move, to the bit; a new head trains; the loss
+falls; a run stopped and continued ends as the uninterrupted one, to the bit; the saved folder, opened again, predicts
+the same, to the bit; what is said to merge merges; and sixteen rows are learnt: in so many steps by heart (loss below
+.01), or to the loss that is shown after 400 steps. A width of 32 leaves methods with few weights little to learn with.
+That the folders open without tuneproof is shown by tests/conformance.
+
+| method | {" | ".join(TASKS)} |
+|---|{"---|" * len(TASKS)}
+{chr(10).join(rows)}
+
+## Reasons
+
+{notes}
+
+## What peft has and tuneproof does not offer
+
+{never}
+"""
+
+
+def mark(cell: dict[str, Any] | None, reasons: list[str]) -> str:
+    if cell is None:
+        reason = "Not run yet: the task is newer than this table."
+    elif cell["outcome"] == "passed":
+        learnt = f"{cell['steps']} steps" if cell["loss"] < 0.01 else f"loss {cell['loss']:.2g}"
+        return f"works, {learnt}"
+    else:
+        reason = cell["reason"]
+    if reason not in reasons:
+        reasons.append(reason)
+    word = {"skipped": "no", "failed": "FAILS"}[cell["outcome"]] if cell else "-"
+    return f"{word} ({reasons.index(reason) + 1})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""What holds in one cell of TASKS x METHODS, as a function: the suite asserts it, benchmarks/cells.py prints it.
+
+found = examine(work, method, folder)      # raises AssertionError with the sentence of what does not hold
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tuneproof.methods import METHODS, merged
+from tuneproof.methods.parts import Parts
+from tuneproof.predict import open_model, predict_examples
+from tuneproof.train import checkpoint
+from tuneproof.train.fit import Work, assemble, job
+from tuneproof.train.loop import State, fit, one_step
+from tuneproof.train.optim import set_lr
+
+STEPS = 16
+CLOSE = 2e-4  # nats per row, or share: weights of PiSSA-like starts are added and taken away in fp32
+
+# The rate at which tiny models (width 32, random weights) learn: times 1e-3 that of full tuning, but not above this.
+FASTEST = 0.1
+BY_HEART = 0.01  # loss per row or token
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What was seen."""
+
+    trained: int  # parameters
+    share: float  # of all
+    first: float  # loss of the batch, before and after STEPS steps
+    last: float
+    work: Work
+    folder: Path
+    predictions: list[list[float]]
+
+
+def options(method: str) -> dict[str, object]:
+    """Options under which a tiny model learns with ``method``; there is room for tokens before its rows."""
+    rate = min(FASTEST, 1e-3 * METHODS[method].lr_factor)
+    return {"train.lr": rate, "train.weight_decay": 0.0, "model.max_length": 40}
+
+
+def examine(work: Work, method: str, folder: Path) -> Cell:
+    """All that has to hold, but memorising: see ``memorised``."""
+    state = assemble(work)
+    trained = {name for name, p in state.model.named_parameters() if p.requires_grad}
+    only_what_trains_moves(work, state, trained)
+    new_heads_train(work, trained)
+    first, last = falls(work)
+    resumes(work, folder)
+    predictions = reopens(work, state, method, folder / "saved")
+    count = sum(p.numel() for p in state.model.parameters() if p.requires_grad)
+    every = sum(p.numel() for p in state.model.parameters())
+    return Cell(count, count / every, first, last, work, folder / "saved", predictions)
+
+
+def only_what_trains_moves(work: Work, state: State, trained: set[str]) -> None:
+    before = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
+    held = sorted(id(p) for group in state.optimizer.param_groups for p in group["params"])
+    assert held == sorted(id(p) for p in state.model.parameters() if p.requires_grad), "the optimizer holds others"
+    for _ in fit(state, job(work, 4)):
+        pass
+    with_gradient = {name for name, p in state.model.named_parameters() if p.grad is not None}
+    assert with_gradient == trained, f"no gradient: {sorted(trained - with_gradient)[:3]}"
+    after = state.model.state_dict()
+    known = dict(state.model.named_parameters())
+    moved = {name for name in after if not torch.equal(after[name], before[name])}
+    assert {name for name in moved if name in known} <= trained, "what does not train has moved"
+    still = [name for name in trained if name in after and name not in moved]
+    # A bias of the key projection has no gradient but rounding: softmax does not change when all scores shift alike.
+    assert len(moved) > 0 and len(still) < len(trained) / 2, f"trains, but does not move: {still[:3]}"
+
+
+def new_heads_train(work: Work, trained: set[str]) -> None:
+    for name in Parts.of(open_model(work.answer, work.schema, work.config, work.base, None)).new:
+        assert any(name in other for other in trained), f"the new head {name} does not train"
+
+
+def falls(work: Work) -> tuple[float, float]:
+    """Loss of one batch before and after some steps on it, without dropout."""
+    state, running = assemble(work), job(work, STEPS)
+    state.model.eval()
+    losses = []
+    for _ in range(STEPS):
+        set_lr(state.optimizer, 1.0)
+        before = float(state.loss)
+        one_step(state, running, [list(range(8))])
+        losses.append(float(state.loss) - before)
+    assert min(losses[1:]) < losses[0], f"the loss does not fall: {losses}"
+    return losses[0], min(losses)
+
+
+def resumes(work: Work, folder: Path) -> None:
+    """Two steps, a checkpoint, a new process's model, two more: the same bits as four in a row."""
+    whole = assemble(work)
+    for _ in fit(whole, job(work, 4)):
+        pass
+    state = assemble(work)
+    running = fit(state, job(work, 4))
+    while state.step < 2:
+        next(running)
+    checkpoint.save(folder / "ckpt", state, {})
+    again = assemble(work)
+    assert checkpoint.restore(folder / "ckpt", again, print) is not None
+    for _ in fit(again, job(work, 4)):
+        pass
+    one, other = checkpoint.trained(whole), checkpoint.trained(again)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one), "resumed otherwise than uninterrupted"
+
+
+def reopens(work: Work, state: State, method: str, to: Path) -> list[list[float]]:
+    to.mkdir()
+    before = predictions(work, state.model)
+    METHODS[method](work.config).save(state.model, to)
+    work.encoder.save(to)
+    assert not {path.suffix for path in to.iterdir()} & {".bin", ".pt", ".pkl", ".pth"}, "a pickle was saved"
+    opened = predictions(work, open_model(work.answer, work.schema, work.config, work.base, to))
+    worst = difference(before, opened)
+    assert worst == 0, f"saved and opened, predictions differ by {worst:.1e}"
+    return before
+
+
+def merges(cell: Cell) -> None:
+    """Merged into the pretrained weights, the answers stay."""
+    work = cell.work
+    model = open_model(work.answer, work.schema, work.config, work.base, cell.folder)
+    worst = difference(cell.predictions, predictions(work, merged(model)))
+    assert worst < CLOSE, f"merged, predictions differ by {worst:.1e}"
+
+
+def memorised(work: Work, most: int = 400) -> tuple[int, float, float]:
+    """Steps until sixteen rows are known by heart, or all of them, and the loss per row or token before and after."""
+    state, running = assemble(work), job(work, 10_000)
+    losses: list[float] = []
+    for progress in fit(state, running):
+        if progress.loss is not None:
+            losses.append(progress.loss)
+        if losses[-1] < BY_HEART or progress.step >= most:
+            break
+    return state.step, losses[0], losses[-1]
+
+
+def predictions(work: Work, model: torch.nn.Module) -> list[list[float]]:
+    """Per row its loss and probabilities: figures rather than labels, as labels hide small errors."""
+    said = predict_examples(model, work.answer, work.encoder, work.validation, "fp32")
+    return [[*p.scores.values(), *(p.probabilities[name] for name in sorted(p.probabilities))] for p in said]
+
+
+def difference(left: list[list[float]], right: list[list[float]]) -> float:
+    assert [len(row) for row in left] == [len(row) for row in right]
+    pairs = [(a, b) for x, y in zip(left, right, strict=True) for a, b in zip(x, y, strict=True)]
+    return max(abs(a - b) / max(1.0, abs(a)) for a, b in pairs if a == a or b == b)
+
+
+__all__ = ["Cell", "examine", "memorised", "merges", "options"]
