@@ -3,9 +3,9 @@
     python benchmarks/aa_runs.py [--data DIR] [--pairs 20] [--rows 600]
 
 Each of 2 x ``--pairs`` runs is a whole ``tune``: MiniLM-L6, freeze, ``--rows`` training rows of banking77's ten
-commonest labels, and their test rows. Runs 2k and 2k + 1 are a pair. The doctor's probe and the reading for forgetting
-are cut short, as they are not what is asked here. Results go to ``benchmarks/results/aa_runs.json`` after each pair,
-and a second call goes on behind them.
+commonest labels, and their test rows. Runs 2k and 2k + 1 are a pair. The doctor's probe and the reading for
+forgetting are cut short, as they are not what is asked here. Results go to ``benchmarks/results/aa_runs.json``
+after each pair, and a second call goes on behind them.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ def page(found: dict[str, Any]) -> str:
         "# Tuned against every baseline, on real data\n\n"
         "`tuneproof tune` with default settings and seed 0, one run each; MiniLM-L6 for labels (share of test rows "
         "answered rightly), SmolLM2-135M-Instruct for\nanswers (loss per answer token, lower is better). The gain is "
-        "the tuned model minus the baseline on the same rows,\nwith its 95% interval; below zero a loss is better. "
+        "the tuned model minus the baseline on these rows, with its 95% interval; of a\nloss a negative one is good. "
         "Made by `python benchmarks/evaluate_real.py --data DIR`. One seed: training noise is not in the intervals.\n\n"
         f"Machine: {some['machine']}, shared with much other work, so minutes are an upper bound; {versions}.\n"
     )
