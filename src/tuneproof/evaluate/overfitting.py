@@ -44,7 +44,7 @@ def overfitting(
         return None
     group = train.columns.get("group")
     sides = (seen, None if group is None else [group[i] for i in chosen]), (predictions, test.columns.get("group"))
-    return judged(*sides, how, tuned.schema.labels)
+    return judged(*sides, how, tuned.schema.choices)
 
 
 def sampled(ids: Sequence[str], count: int) -> list[int]:

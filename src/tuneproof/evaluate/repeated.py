@@ -71,7 +71,7 @@ def seeds(
     again = results(run, SEED, ids)
     if not again:
         return None
-    how, labels = MEASURES[answer.score(tuned).primary], run.schema.labels
+    how, labels = MEASURES[answer.score(tuned).primary], run.schema.choices
     mine = [items(tuned), *map(said, again)]
     numbers = [run.config.train.seed, *(one["seed"] for one in again)]
     told = [how.interval(rows, labels, groups) for rows in mine]
@@ -140,7 +140,7 @@ def learning_curve(
     smaller = results(run, ROWS, ids)
     if len(smaller) < 2:
         return None
-    how, labels, rows = MEASURES[answer.score(tuned).primary], run.schema.labels, run.ledger.used["train"]
+    how, labels, rows = MEASURES[answer.score(tuned).primary], run.schema.choices, run.ledger.used["train"]
     sizes, steps = ([*(one[key] for one in smaller), last] for key, last in (
         ("rows", rows), ("steps", run.plan["cost"]["steps"])
     ))  # fmt: skip

@@ -1,6 +1,6 @@
 """The same training again, where somebody asked: with other seeds, or on parts of the rows.
 
-    repeat(run, work, steps, test, view)     # again/seed-1/, again/seed-2/, again/rows-10/, ... inside the run
+    repeat(run, work, steps, encoded, view)     # again/seed-1/, again/seed-2/, again/rows-10/, ... inside the run
 
 All share the prepared data and the plan of the run; each is trained, scores the run's own test rows, and leaves
 ``metrics.jsonl`` and ``result.json``. What is complete is skipped and what was begun goes on, so a resumed run ends
@@ -18,12 +18,14 @@ from dataclasses import dataclass
 from tuneproof.config import Config
 from tuneproof.decide.recipe import total_steps
 from tuneproof.engines import ENGINES
+from tuneproof.evaluate.calibrate import calibrate, divided
 from tuneproof.evaluate.repeated import FOLDER
 from tuneproof.evaluate.score import scored_rows
 from tuneproof.modalities import Example
 from tuneproof.pipeline.view import View
-from tuneproof.predict import open_model, predict_examples
-from tuneproof.records import Job, Splits
+from tuneproof.predict import Predictor, open_model, predict_examples
+from tuneproof.prepare.tokens import Encoded
+from tuneproof.records import Job
 from tuneproof.run import Run
 from tuneproof.train.fit import Paused, Work, train
 
@@ -43,10 +45,14 @@ class Variation:
     steps: int
 
 
-def repeat(run: Run, work: Work, steps: int, splits: Splits, test: Sequence[Example], view: View) -> None:
+def repeat(run: Run, work: Work, steps: int, encoded: Encoded, view: View) -> None:
     """Trains and scores every variation that was asked for and is not there yet; ``Paused`` as in training."""
+    splits, examples = encoded.splits, encoded.examples
     wanted = list(variations(work, steps, splits.train.columns["id"]))
     chosen = scored_rows(splits.test, work.config.evaluate.test_rows)
+    test = [examples["test"][i] for i in chosen]
+    ids = [splits.test.columns["id"][i] for i in chosen]
+    _, spared = divided(splits.validation.columns["id"], examples["validation"], work.schema.choices)
     for number, one in enumerate(wanted, start=1):
         inner = Run(run.path / FOLDER / one.name)
         if (inner.path / "result.json").is_file():
@@ -54,9 +60,7 @@ def repeat(run: Run, work: Work, steps: int, splits: Splits, test: Sequence[Exam
         inner.path.mkdir(parents=True, exist_ok=True)
         view.say(f"Training again, {one.told} ({number} of {len(wanted)}).")
         _train(run, inner, _varied(work, one), one.steps, view)
-        _score(
-            inner, _varied(work, one), one, [test[i] for i in chosen], [splits.test.columns["id"][i] for i in chosen]
-        )
+        _score(inner, _varied(work, one), one.steps, spared, test, ids, view)
 
 
 def variations(work: Work, steps: int, ids: Sequence[str]) -> Iterator[Variation]:
@@ -89,16 +93,26 @@ def _train(run: Run, inner: Run, work: Work, steps: int, view: View) -> None:
         raise Paused(run.path, paused.exit_code - 128) from None
 
 
-def _score(inner: Run, work: Work, one: Variation, test: Sequence[Example], ids: Sequence[str]) -> None:
-    """Per-item scores; the weights are not kept, the model of the run is its own."""
+def _score(
+    inner: Run,
+    work: Work,
+    steps: int,
+    spared: Sequence[Example],
+    test: Sequence[Example],
+    ids: Sequence[str],
+    view: View,
+) -> None:
+    """Per-item scores, at a temperature and by a threshold of its own; the weights are not kept."""
     model = open_model(work.answer, work.schema, work.config, work.base, inner.model)
-    said = predict_examples(model, work.answer, work.encoder, test, work.config.evaluate.precision)
+    tuned = Predictor(model.eval(), work.answer, work.encoder, work.schema, work.config)
+    tuned = calibrate(inner, tuned, spared, view.say)
+    said = predict_examples(tuned.model, tuned.answer, tuned.encoder, test, work.config.evaluate.precision)
     inner.write_json(
         "result.json",
         {
             "seed": work.config.train.seed,
             "rows": len(work.train),
-            "steps": one.steps,
+            "steps": steps,
             "ids": list(ids),
             "items": [[p.truth, p.value, dict(p.scores)] for p in said],
         },

@@ -93,7 +93,7 @@ def _stages(run: Run, view: View) -> Run:
         run.mark("trained", peak_bytes=max(peak(), run.asked.get("peak_bytes", 0)))
     if work.config.train.seeds > 1 or work.config.evaluate.learning_curve:
         with timed(run, "again"):
-            repeat(run, work, steps, ready.encoded.splits, ready.encoded.examples["test"], view)
+            repeat(run, work, steps, ready.encoded, view)
     report = evaluate(run, _subject(ready, work.config, retained, asks), view.say)
     run.mark("scored")
     run.forget_checkpoints()
