@@ -15,6 +15,7 @@ from tuneproof.page import View, charts, numbers
 from tuneproof.page.given import listing, mapping, mappings
 
 WORDS = {"overfitted": "worse", "some": "better", "none": "better"}  # verdict -> colour; every other one is doubt
+READINGS = {"overfitted": "overfitted", "some": "a usual gap", "none": "no gap"}
 SIDES = (("train", "training rows", "baseline"), ("test", "test rows", "tuned"))
 
 
@@ -30,7 +31,7 @@ def overfitting(report: View) -> View | None:
     word = str(found.get("verdict"))
     return {
         "sentence": found["sentence"],
-        "said": word,
+        "said": READINGS.get(word, "cannot tell"),
         "kind": WORDS.get(word, "cannot-tell"),
         "lines": [_line(one, name, kind, scale) for one, name, kind in sides],
         "axis": charts.axis(scale, lambda x: numbers.tick(x, percent)),
