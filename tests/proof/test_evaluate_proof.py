@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from browser import CHROMIUM, driven
 from tiny import CHATML, build_llama, review_rows, write_csv
 from torch.nn import Module
 
@@ -21,6 +22,7 @@ from tuneproof.evaluate.calibrate import expected_error
 from tuneproof.evaluate.compare import compare
 from tuneproof.evaluate.forgetting import forgetting
 from tuneproof.evaluate.measures import MEASURES
+from tuneproof.evaluate.page import render
 from tuneproof.evaluate.retain import documents
 from tuneproof.evaluate.slices import report_slices
 from tuneproof.modalities import ChatEncoder
@@ -30,6 +32,7 @@ from tuneproof.tasks import task
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "evaluate"))
 from made_runs import LABELS, answered, line, make_run
+from page_reports import banking
 
 pytestmark = [pytest.mark.proof, pytest.mark.usefixtures("one_thread")]
 
@@ -153,3 +156,22 @@ def test_ten_thousand_rows_of_150_classes_in_three_seconds(tmp_path: Path) -> No
     print(f"compare by macro-F1, files read, bootstrap and 9,999 swaps: {whole:.2f} s")
     assert found["verdict"] == "worse" and len(LABELS) == 3
     assert min(best) <= 3.0
+
+
+@pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium here")
+def test_the_page_of_150_classes_opens_in_a_second(tmp_path: Path) -> None:
+    """The best of three, in a real browser; what it weighs is tested in tests/evaluate/test_page.py as well."""
+    report, names = banking(), [f"class number {i}" for i in range(150)]
+    report["classes"] = [{"label": name, "n": 66, "precision": 0.8, "recall": 0.82, "f1": 0.81} for name in names]
+    report["confusions"] = [{"truth": names[i], "predicted": names[i + 1], "n": 9} for i in range(50)]
+    report["data"]["labels"] = {name: {"train": 300, "validation": 30, "test": 66} for name in names}
+    one = report["slices"]["parts"][0]
+    report["slices"]["parts"] += [{**one, "column": "label", "value": name} for name in names]
+    page = render(report)
+    script = """addEventListener("load", () => setTimeout(() => {
+        const opened = performance.getEntriesByType("navigation")[0].loadEventEnd;
+        document.body.dataset.said = JSON.stringify({ opened });
+    }, 0));"""
+    took = [driven(page, script, tmp_path, "--virtual-time-budget=1")["opened"] for _ in range(3)]
+    print(f"page of 150 classes: {len(page.encode()) / 1e6:.2f} MB, opens in {min(took):.0f} ms")
+    assert len(page.encode()) < 3_000_000 and min(took) <= 1000
