@@ -65,7 +65,7 @@ def test_growth_finds_the_law_that_made_the_errors() -> None:
 
 
 def test_growth_of_errors_that_do_not_fall_promises_nothing() -> None:
-    found = growth(SIZES, [[e] * 3 for e in (0.2, 0.21, 0.2, 0.2)])
+    found = growth(SIZES, [[e] * 3 for e in (0.2, 0.2, 0.21, 0.21)])
     assert found.scale == 0.0 and found.gain == 0.0
 
 
