@@ -237,7 +237,7 @@ def test_money_and_energy_are_shown_where_they_are_known() -> None:
     report = banking()
     assert "Money" not in of(report) and "Energy" not in of(report)
     report["cost"] |= {"energy_wh": 2.4, "money": 0.031, "price_per_hour": 0.4}
-    assert "Energy 2.4" in of(report) and "Money 0.031, at 0.4" in of(report)
+    assert "2.40 Wh, as the processors count it" in of(report) and "0.0310, at 0.400 an hour" in of(report)
 
 
 def test_asking_stands_beside_tuning() -> None:
