@@ -104,6 +104,7 @@ class Freeze(Section):
         0.0, ge=0, lt=1, description="share of the steps over which the layers begin one by one, the top one first"
     )
     embeddings: bool = Field(True, description="keep the embeddings frozen")
+    keep: bool = Field(True, description="run the frozen layers once and keep their outputs on disk while training")
 
 
 class Lora(Section):

@@ -9,6 +9,7 @@ Rows are batched by length and come back in the order they were given.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from tuneproof.compute import cast_once
 from tuneproof.config import Config, build
 from tuneproof.errors import DataError
 from tuneproof.methods import METHODS
-from tuneproof.modalities import MODALITIES, Encoder, Example
+from tuneproof.modalities import MODALITIES, Batch, Encoder, Example
 from tuneproof.records import Generation, Prediction, Row, Schema
 from tuneproof.run import Run
 from tuneproof.tasks import Answer, task_of
@@ -31,6 +32,14 @@ Vectors = np.ndarray[Any, np.dtype[np.float32]]
 BATCH_TOKENS = 4096  # padded tokens of a batch in prediction: more gains nothing on two cores
 
 
+Around = Callable[[Sequence[int], Batch], AbstractContextManager[None]]
+
+
+def as_it_is(indices: Sequence[int], batch: Batch) -> AbstractContextManager[None]:
+    """Nothing around the prediction of a batch."""
+    return nullcontext()
+
+
 def predict_examples(
     model: Module,
     answer: Answer,
@@ -38,14 +47,19 @@ def predict_examples(
     examples: Sequence[Example],
     precision: str,
     report: Callable[[int], None] = lambda done: None,
+    around: Around = as_it_is,
 ) -> list[Prediction]:
-    """Predictions for ``examples``, in their order; ``report`` hears how many are done."""
+    """Predictions for ``examples``, in their order; ``report`` hears how many are done.
+
+    ``around`` is what each batch is predicted in, given the numbers of its examples.
+    """
     model.eval()
     found: dict[int, Prediction] = {}
     with cast_once(model, precision), torch.inference_mode():
         for indices in by_length([len(example) for example in examples], BATCH_TOKENS):
             batch = encoder.collate([examples[index] for index in indices])
-            found.update(zip(indices, answer.predict(model, batch), strict=True))
+            with around(indices, batch):
+                found.update(zip(indices, answer.predict(model, batch), strict=True))
             report(len(found))
     return [found[index] for index in range(len(examples))]
 

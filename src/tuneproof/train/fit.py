@@ -24,13 +24,15 @@ from tuneproof.methods import METHODS
 from tuneproof.methods.folder import impersonal
 from tuneproof.methods.parts import Parts
 from tuneproof.modalities import Encoder, Example
-from tuneproof.predict import generation, open_model, predict_examples
+from tuneproof.predict import as_it_is, generation, open_model, predict_examples
 from tuneproof.records import Progress, Schema, Scores
 from tuneproof.run import Run, disk_errors
 from tuneproof.tasks import Answer
 from tuneproof.train import checkpoint
+from tuneproof.train.batches import steps_per_epoch
 from tuneproof.train.drive import Paused, keep, obeying_signals, record, since_best, stop_early
-from tuneproof.train.loop import Job, State, fit
+from tuneproof.train.frozen import Kept, frozen_part, keep_outputs
+from tuneproof.train.loop import Job, State, fit, training_mode
 from tuneproof.train.optim import build
 from tuneproof.train.seen import Seen, seen
 
@@ -65,17 +67,46 @@ def opened(work: Work) -> State:
     return State(model, build(model, parts, method.pace(model), work.config.train))
 
 
-def job(work: Work, steps: int, view: Mapping[int, Seen] | None = None) -> Job:
+def job(work: Work, steps: int, view: Mapping[int, Seen] | None = None, kept: Memory | None = None) -> Job:
     """The unchanging part of the loop's input; ``view`` is what has to reach the loss of some rows."""
-    held_out = list(work.validation)[: work.config.evaluate.validation_rows]
+    held_out = _held_out(work)
+    precision = work.config.model.precision
+    around = kept.validation.recalled if kept is not None else as_it_is
 
     def validate(model: Module) -> Scores:
-        return work.answer.score(
-            predict_examples(model, work.answer, work.encoder, held_out, work.config.model.precision)
-        )
+        said = predict_examples(model, work.answer, work.encoder, held_out, precision, around=around)
+        return work.answer.score(said)
 
-    precision = work.config.model.precision
-    return Job(work.answer, work.encoder, work.train, work.config.train, steps, precision, validate, view or {})
+    rows = kept.train if kept is not None else None
+    return Job(work.answer, work.encoder, work.train, work.config.train, steps, precision, validate, view or {}, rows)
+
+
+def _held_out(work: Work) -> list[Example]:
+    return list(work.validation)[: work.config.evaluate.validation_rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Outputs of the frozen part for the rows that are trained on, and for those of each validation."""
+
+    train: Kept
+    validation: Kept
+
+
+def remembered(state: State, work: Work, steps: int, folder: Path, say: Callable[[str], None]) -> Memory | None:
+    """The frozen part run once over all rows, where rows come more than once and it can be kept."""
+    part = frozen_part(state.model, state.optimizer)
+    again = steps > steps_per_epoch(len(work.train), work.config.train.batch_size)
+    if part is None or not again or not work.config.freeze.keep:
+        return None
+    say(f"Running {part.depth} frozen layers once over {len(work.train):,} rows; their outputs are kept.")
+    training_mode(state.model)
+    found = [
+        keep_outputs(part, work.answer, work.encoder, rows, work.config.model.precision, folder)
+        for rows in (work.train, _held_out(work))
+    ]
+    train, validation = found
+    return Memory(train, validation) if train is not None and validation is not None else None
 
 
 def train(run: Run, work: Work, steps: int, say: Callable[[str], None]) -> Generator[Progress, None, None]:
@@ -89,9 +120,10 @@ def train(run: Run, work: Work, steps: int, say: Callable[[str], None]) -> Gener
     patience = work.config.train.patience
     if not finished(run, state, like, steps, patience):
         with obeying_signals(state):
-            loop = record(fit(state, job(work, steps, seen(run))), run)
-            kept = keep(loop, run, state, every=work.config.train.save_seconds, primary=like, say=say)
-            with closing(stop_early(kept, run, patience=patience)) as progress:
+            kept = remembered(state, work, steps, run.checkpoints, say)
+            loop = record(fit(state, job(work, steps, seen(run), kept)), run)
+            saved = keep(loop, run, state, every=work.config.train.save_seconds, primary=like, say=say)
+            with closing(stop_early(saved, run, patience=patience)) as progress:
                 yield from progress
     del state
     save_best(run, work)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -26,6 +27,7 @@ from tuneproof.modalities import Encoder, Example
 from tuneproof.records import Progress, Scores
 from tuneproof.tasks import Answer
 from tuneproof.train.batches import epoch_steps, steps_per_epoch
+from tuneproof.train.frozen import Kept
 from tuneproof.train.optim import set_lr, thaw
 from tuneproof.train.schedules import scale
 from tuneproof.train.seen import Seen, agree
@@ -57,6 +59,7 @@ class Job:
     precision: str
     validate: Callable[[Module], Scores]
     seen: Mapping[int, Seen] = field(default_factory=dict)  # rows of the training view: what has to reach the loss
+    kept: Kept | None = None  # outputs of the frozen part for all examples
 
 
 def fit(state: State, job: Job) -> Iterator[Progress]:
@@ -106,7 +109,8 @@ def one_step(state: State, job: Job, micros: Sequence[Sequence[int]]) -> None:
         randomness(job.settings.seed, state.step, index)
         batch = job.encoder.collate([job.examples[row] for row in micro])
         agree(job.seen, micro, batch)
-        with arithmetic(job.precision):
+        recalled = job.kept.recalled(micro, batch) if job.kept is not None else nullcontext()
+        with arithmetic(job.precision), recalled:
             loss = job.answer.loss(state.model, batch) / units
         loss.backward()  # type: ignore[no-untyped-call]
         state.loss += loss.detach().double() * units

@@ -1,0 +1,185 @@
+"""The frozen part of a model runs once: its outputs are kept on disk, and later passes begin where training begins.
+
+    part = frozen_part(state)                       # None where nothing below the first trained layer could be kept
+    kept = keep_outputs(part, job, folder)          # runs it over all rows; ResourceError where the disk lacks room
+    with kept.recalled(rows, batch):
+        loss = answer.loss(model, batch)            # the frozen layers hand on what is kept
+
+What is kept of a row is a function of the rows alone, not of the step that asks: it is computed before training, in
+batches by length, and anew when a run continues. The file has no name once it is open, so a killed process leaves
+nothing behind. Only a stack whose layers hand on one tensor of states is known here.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Module, ModuleList
+
+from tuneproof.device import arithmetic
+from tuneproof.errors import ResourceError
+from tuneproof.methods.parts import Parts
+from tuneproof.modalities import Batch, Encoder, Example
+from tuneproof.predict import BATCH_TOKENS, by_length
+from tuneproof.tasks import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The first ``depth`` layers of ``stack``, of which nothing ever trains, nor of what comes before them."""
+
+    model: Module
+    stack: ModuleList
+    depth: int
+
+
+def frozen_part(model: Module, optimizer: torch.optim.Optimizer) -> Part | None:
+    """The part below everything that the optimizer holds; None where the lowest layer, or what feeds it, trains."""
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    trained = [name for name, parameter in model.named_parameters() if id(parameter) in held]
+    layers = Parts.of(model).layers
+    above = [index for index, (name, _) in enumerate(layers) if any(one.startswith(f"{name}.") for one in trained)]
+    depth = min(above, default=len(layers))
+    names = [name for name, _ in model.named_parameters()]
+    first = next(index for index, name in enumerate(names) if name.startswith(f"{layers[0][0]}."))
+    if depth == 0 or set(names[:first]) & set(trained):
+        return None
+    stack = model.get_submodule(layers[0][0].rpartition(".")[0])
+    assert isinstance(stack, ModuleList)
+    return Part(model, stack, depth)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """States (all tokens of all rows, width) that the frozen part hands on."""
+
+    part: Part
+    states: Tensor
+    starts: Sequence[Sequence[int]]  # of each row's sequences, in ``states``
+
+    @contextmanager
+    def recalled(self, rows: Sequence[int], batch: Batch) -> Iterator[None]:
+        """Within it the model's frozen layers hand on what is kept of ``rows``, of which ``batch`` was made."""
+        found = self.states.new_zeros(*batch.ids.shape, self.states.shape[-1])  # padding is never attended to
+        lengths = batch.mask.sum(-1).tolist()
+        for at, start in enumerate(start for row in rows for start in self.starts[row]):
+            found[at, : lengths[at]] = self.states[start : start + lengths[at]]
+        layers = [self.part.stack[index] for index in range(self.part.depth)]
+        for index, layer in enumerate(layers):
+            self.part.stack[index] = _HandsOn(layer, found if index == 0 else None)
+        try:
+            yield
+        finally:
+            for index, layer in enumerate(layers):
+                self.part.stack[index] = layer
+
+
+def keep_outputs(
+    part: Part, answer: Answer, encoder: Encoder, examples: Sequence[Example], precision: str, folder: Path
+) -> Kept | None:
+    """Runs the frozen part over ``examples``, in the state in which the model is; None where it cannot be kept.
+
+    ResourceError where the disk of ``folder`` lacks the room.
+    """
+    sizes = [encoder.collate([example]).mask.sum(-1).tolist() for example in examples]
+    ends = torch.tensor([size for row in sizes for size in row]).cumsum(0).tolist()
+    starts, at = [], 0
+    for row in sizes:
+        starts.append([0 if index == 0 else ends[index - 1] for index in range(at, at + len(row))])
+        at += len(row)
+    kept: Kept | None = None
+    for indices in by_length([sum(row) for row in sizes], BATCH_TOKENS):
+        batch = encoder.collate([examples[index] for index in indices])
+        found = _handed_on(part, answer, batch, precision)
+        if kept is None:
+            if not _constant(part, answer, batch, precision, found):
+                return None
+            assert found is not None
+            kept = Kept(part, _on_disk((ends[-1], found.shape[-1]), found.dtype, folder), starts)
+        assert found is not None
+        lengths = batch.mask.sum(-1).tolist()
+        for sequence, start in enumerate(start for index in indices for start in starts[index]):
+            kept.states[start : start + lengths[sequence]] = found[sequence, : lengths[sequence]]
+    return kept
+
+
+def _constant(part: Part, answer: Answer, batch: Batch, precision: str, first: Tensor | None) -> bool:
+    """Whether the part hands on one tensor of states per token, and the same one whatever is drawn at random."""
+    if first is None or first.shape[:-1] != batch.ids.shape:
+        return False
+    torch.manual_seed(1)
+    again = _handed_on(part, answer, batch, precision)
+    return again is not None and torch.equal(first, again)
+
+
+class _Reached(Exception):
+    """The frozen part has been run; what lies above it is not needed."""
+
+    def __init__(self, states: Any) -> None:
+        super().__init__()
+        self.states = states
+
+
+def _handed_on(part: Part, answer: Answer, batch: Batch, precision: str) -> Tensor | None:
+    """(S, T, width): what the frozen part makes of a batch; None where it is more than one tensor."""
+
+    def stop(layer: Module, args: Any, states: Any) -> None:
+        raise _Reached(states)
+
+    hook = part.stack[part.depth - 1].register_forward_hook(stop)
+    try:
+        with torch.no_grad(), arithmetic(precision):
+            answer.loss(part.model, batch)
+    except _Reached as reached:
+        return reached.states if isinstance(reached.states, Tensor) else None
+    finally:
+        hook.remove()
+    return None
+
+
+def _on_disk(shape: tuple[int, int], dtype: torch.dtype, folder: Path) -> Tensor:
+    """A tensor in a file without a name, its room reserved."""
+    needed = prod(shape) * dtype.itemsize
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, prefix="frozen-") as file:
+        try:
+            _reserve(file.fileno(), needed)
+        except OSError as error:
+            raise ResourceError(
+                f"The outputs of the frozen layers need {needed / 2**30:.1f} GiB in {folder}: {error.strerror}.",
+                "Free some space on that disk, or run them anew for every row: --set freeze.keep=false",
+            ) from error
+        return torch.from_file(file.name, shared=True, size=prod(shape), dtype=dtype).view(shape)
+
+
+def _reserve(file: int, size: int) -> None:
+    """Real blocks: a file with holes would end the process when the disk fills up."""
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        os.posix_fallocate(file, 0, size)
+        return
+    for start in range(0, size, 2**24):
+        os.write(file, bytes(min(2**24, size - start)))
+
+
+class _HandsOn(Module):
+    """Stands where a frozen layer stands: gives ``states``, or what it is given."""
+
+    def __init__(self, layer: Module, states: Tensor | None) -> None:
+        super().__init__()
+        self.__dict__["layer"] = layer  # not as a submodule: its weights are not needed here
+        self.states = states
+
+    def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return hidden if self.states is None else self.states
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["layer"], name)  # what a model asks of its layer: the kind of its attention, say
