@@ -36,9 +36,15 @@ def calibration_rows(ids: Sequence[str]) -> list[int]:
 
 
 def divided(
-    ids: Sequence[str], examples: Sequence[Example], labels: Sequence[str]
+    ids: Sequence[str], examples: Sequence[Example], labels: Sequence[str], unanswered: bool = False
 ) -> tuple[list[Example], list[Example]]:
-    """Validation rows for training to look at, and those for the temperature (where answers are one of ``labels``)."""
+    """Validation rows for training to look at, and those for the temperature (where answers are one of ``labels``).
+
+    Where some questions are ``unanswered`` one number is fitted, on the rows that chose the weights as well: as is
+    usual for SQuAD 2.
+    """
+    if unanswered:
+        return list(examples), list(examples)
     spared = set(calibration_rows(ids)) if labels else set()
     sides: tuple[list[Example], list[Example]] = ([], [])
     for index, example in enumerate(examples):

@@ -52,7 +52,8 @@ def repeat(run: Run, work: Work, steps: int, encoded: Encoded, view: View) -> No
     chosen = scored_rows(splits.test, work.config.evaluate.test_rows)
     test = [examples["test"][i] for i in chosen]
     ids = [splits.test.columns["id"][i] for i in chosen]
-    _, spared = divided(splits.validation.columns["id"], examples["validation"], work.schema.choices)
+    held, schema = splits.validation.columns["id"], work.schema
+    _, spared = divided(held, examples["validation"], schema.choices, schema.unanswered)
     for number, one in enumerate(wanted, start=1):
         inner = Run(run.path / FOLDER / one.name)
         if (inner.path / "result.json").is_file():

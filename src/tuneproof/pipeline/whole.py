@@ -103,9 +103,8 @@ def _stages(run: Run, view: View) -> Run:
 
 def _subject(ready: Ready, config: Config, retained: Sequence[Document], asks: ModelFacts | None) -> Subject:
     splits, examples = ready.encoded.splits, ready.encoded.examples
-    _, spared = divided(splits.validation.columns["id"], examples["validation"], ready.schema.choices)
-    if ready.schema.unanswered:  # one number is fitted, on rows that chose the weights as well: as SQuAD 2 does it
-        spared = list(examples["validation"])
+    ids, schema = splits.validation.columns["id"], ready.schema
+    _, spared = divided(ids, examples["validation"], schema.choices, schema.unanswered)
     both = {name: examples[name] for name in ("train", "test")}
     return Subject(
         config, ready.schema, splits.train, splits.test, both, spared, retained, splits.validation, opponent=asks
