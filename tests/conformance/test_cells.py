@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from cells import Cell, difference, examine, merges, options
+from test_tasks_methods import plain
 
 from tuneproof.config import build
 from tuneproof.decide import check_model
@@ -80,10 +81,10 @@ def test_peft_alone_reproduces_the_predictions(seen) -> None:
     requests = []
     for name, cell in cells.items():
         work, method = cell.work, name.split(" ")[1]
-        rows = [{"ids": list(e.ids), "loss": e.loss, "label": e.label} for e in work.validation]
+        rows = [{**plain(example), "scale": work.schema.scale} for example in work.validation]
         base = str(work.base) if METHODS[method].wrapped else None
         about = {"name": name, "auto": work.answer.auto, "folder": str(cell.folder), "base": base, "rows": rows}
-        requests.append({**about, "labels": len(work.schema.labels), "seed": work.config.train.seed})
+        requests.append({**about, "labels": work.schema.outputs, "seed": work.config.train.seed})
     done = subprocess.run(
         [sys.executable, str(BLOCKED)], input=json.dumps(requests), capture_output=True, text=True, check=False
     )

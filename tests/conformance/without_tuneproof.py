@@ -77,6 +77,7 @@ def figures(model, row):
         if model.config.id2label == {0: "LABEL_0", 1: "LABEL_1"}:
             shares = {i: float(p) for i, p in enumerate(logs.exp())}
         return [-float(logs[row["label"]]), *(shares[name] for name in sorted(shares))]
+    logs = logs[-len(row["ids"]) :]  # tokens that an adapter puts before the text have logits too
     learnt = [i for i in range(1, len(row["ids"])) if row["loss"][i]]
     return [-sum(float(logs[i - 1, row["ids"][i]]) for i in learnt)]
 

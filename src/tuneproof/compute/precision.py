@@ -26,9 +26,13 @@ def prepared(model: Module, precision: str) -> Module:
     """
     attention_by_length(model)
     if precision == "bf16":
-        for parameter in model.parameters():
-            if not parameter.requires_grad and parameter.is_floating_point():
-                parameter.data = parameter.data.to(torch.bfloat16)
+        for module in model.modules():
+            own = list(module.parameters(recurse=False))
+            if any(parameter.requires_grad for parameter in own):
+                continue  # a layer norm whose bias alone trains cannot compute with two types
+            for parameter in own:
+                if parameter.is_floating_point():
+                    parameter.data = parameter.data.to(torch.bfloat16)
     return model
 
 

@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 from tuneproof.deploy.export.runtimes import TransformersOutside
 from tuneproof.deploy.export.subject import Subject
 from tuneproof.errors import CheckError
+from tuneproof.methods import METHODS
 
 SAVED = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -44,7 +45,8 @@ def cannot_merge(subject: Subject) -> str:
     config = adapter(subject)
     if config.get("peft_type") in ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING"):
         return f"{config['peft_type'].lower().replace('_', ' ')} adds inputs to the model, which no weights can hold"
-    return ""
+    name = subject.run.config.method.name
+    return "" if METHODS[name].merges else f"what {name} learnt cannot be added to the pretrained weights exactly"
 
 
 def adapter(subject: Subject) -> dict[str, Any]:
