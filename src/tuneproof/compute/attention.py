@@ -11,6 +11,9 @@ scores that it saves. Forward and backward of nine heads of 64, 2,048 tokens in 
     fp32, fused             29    42    62   120     239
     fp32, plain products    24    38    67   178     407
 
+A pass in fp32 without gradients, which is how a model is scored and served, keeps the fused kernel at any length: the
+forward alone gains a sixth at best, and the saved folder opened without tuneproof has to say the same.
+
 Entered through transformers' own table of attention functions; models that compute attention otherwise keep theirs.
 """
 
@@ -53,7 +56,8 @@ def attend(
     """(B, T, H, D), as every attention function of transformers; without its weights."""
     length, keys = query.shape[2], key.shape[2]
     plain = attention_mask is None or attention_mask.dtype == torch.bool
-    if length == 1 or keys > UP_TO.get(query.dtype, 0) or not plain or more.get("position_bias") is not None:
+    exact = query.dtype == torch.float32 and not torch.is_grad_enabled()  # to the bit what transformers alone says
+    if exact or length == 1 or keys > UP_TO.get(query.dtype, 0) or not plain or more.get("position_bias") is not None:
         found, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, is_causal=is_causal, **more
         )
