@@ -10,6 +10,7 @@ from typing import Any
 from tuneproof.evaluate.leaks import question_key
 from tuneproof.records import Ledger, Schema, Splits, Table
 from tuneproof.run import Run
+from tuneproof.tasks import task_of
 
 LABELS = ("a", "b", "c")
 
@@ -60,7 +61,9 @@ def make_run(
     run.write_data(Splits(train, rest, rest), schema, Ledger({}, {}, ()), {})
     folder = run.evaluation(evaluation)
     (folder / "predictions.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
-    run.write_json(f"eval/{evaluation}/report.json", {"evaluation": {"id": evaluation, "template": template}})
+    primary = task_of(schema).answer.primary
+    about = {"id": evaluation, "template": template}
+    run.write_json(f"eval/{evaluation}/report.json", {"evaluation": about, "scores": {"primary": primary}})
     return run.path
 
 

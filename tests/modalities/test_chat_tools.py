@@ -210,7 +210,7 @@ def test_tool_calls_of_a_real_file_are_kept_where_the_template_shows_them(
     encoders: dict[str, ChatEncoder], tool_calls: Prepared
 ) -> None:
     found = encode(tool_calls.splits, tool_calls.schema, ANSWER, encoders["tools"], "count")
-    assert not found.dropped and found.counts["train"]["rows"] == 84
+    assert not found.dropped and found.counts["train"]["rows"] == len(tool_calls.splits.train) > 70
     messages = [message for row in tool_calls.splits.train.columns["messages"] for message in row]
     assert sum("tool_calls" in message for message in messages) == sum(
         message["role"] == "tool" for message in messages

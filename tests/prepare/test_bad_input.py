@@ -132,9 +132,10 @@ BAD = {
     ),
     "two texts": (
         "a.csv",
-        "en,de,label\n" + "".join(f"some english words {i},einige deutsche worte {i},x{i % 2}\n" for i in range(30)),
+        "note,remark,label\n" + "".join(f"some english words {i},and some more {i},x{i % 2}\n" for i in range(30)),
+        +"".join(f"some english words {i},einige deutsche worte {i},x{i % 2}\n" for i in range(30)),
         {},
-        ["which column is the text", '"de"', '"en"', "--text NAME --label NAME"],
+        ["which column is the text", '"note"', '"remark"', "--text NAME --label NAME"],
     ),
     "preference pairs": (
         "a.jsonl",

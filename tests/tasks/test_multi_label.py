@@ -122,7 +122,7 @@ def run(one_thread: None, tiny_bert: Path, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("several")
     file = write_csv(folder / "topics.csv", topic_rows(1000))
     options: dict[str, Any] = {"train_threads": 1, "model_precision": "fp32", "evaluate_precision": "fp32"}
-    options |= {"data_validation_share": 0.25, "train_lr": 3e-3, "train_epochs": 8, "method_name": "full"}
+    options |= {"data_validation_share": 0.25, "train_lr": 3e-3, "train_epochs": 20, "method_name": "full"}
     return tp.tune(file, runs=folder / "runs", model_name=str(tiny_bert), **options)
 
 

@@ -124,7 +124,7 @@ def run(one_thread: None, tiny_bert: Path, tmp_path_factory: pytest.TempPathFact
         folder / "scored.csv", [{**row, "score": str(1000 * float(row["score"]))} for row in scored_rows(240)]
     )
     options = {"train_threads": 1, "model_precision": "fp32", "evaluate_precision": "fp32"}
-    return tp.tune(file, runs=folder / "runs", model_name=str(tiny_bert), train_lr=3e-3, train_epochs=12, **options)
+    return tp.tune(file, runs=folder / "runs", model_name=str(tiny_bert), train_lr=1e-3, train_epochs=30, **options)
 
 
 def test_it_learns_numbers_far_from_zero_and_says_how_far_off_it_is(run: Any) -> None:

@@ -140,7 +140,7 @@ def test_a_rare_label_from_file_to_page(one_thread: None, tiny_bert: Path, tmp_p
     options = {"train_threads": 1, "model_precision": "fp32", "evaluate_precision": "fp32", "train_lr": 2e-3}
     options |= {"data_validation_share": 0.25}
     run = tp.tune(
-        file, runs=tmp_path / "runs", model_name=str(tiny_bert), method_name="full", train_epochs=6, **options
+        file, runs=tmp_path / "runs", model_name=str(tiny_bert), method_name="full", train_epochs=12, **options
     )
     assert run.run.schema.rare == "complaint" and any("its F1 decides" in one for one in run.run.schema.reasons)
     rule = run.run.rule
