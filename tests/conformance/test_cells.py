@@ -126,7 +126,7 @@ def test_what_peft_has_is_offered_or_refused_with_the_reason() -> None:
     offered = {adapter.type for adapter in ADAPTERS.values()} | {"LORA"}
     named = {
         "adalora": "ADALORA", "adaption-prompt": "ADAPTION_PROMPT", "cartridge": "CARTRIDGE", "cpt": "CPT",
-        "frod": "FROD", "multitask-prompt": "MULTITASK_PROMPT_TUNING", "osf": "OSF", "poly": "POLY",
+        "frod": "FROD", "lily": "LILY", "multitask-prompt": "MULTITASK_PROMPT_TUNING", "osf": "OSF", "poly": "POLY",
         "shadow": "SHADOW", "trainable-tokens": "TRAINABLE_TOKENS", "xlora": "XLORA",
     }  # fmt: skip
     assert named.keys() == NOT_OFFERED.keys()

@@ -6,7 +6,7 @@ import csv
 import io
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tuneproof.errors import DataError
@@ -57,6 +57,8 @@ def test_what_the_csv_module_writes_is_read_alike(rows, separator, end, quoted, 
 
 
 @settings(max_examples=300, deadline=None)
+@example(",\n\n,,")
+@example("\n,,")
 @given(st.text(st.sampled_from('ab,"\n\r'), max_size=40))
 def test_of_any_text_both_read_the_same_or_the_fast_lane_is_closed(text: str) -> None:
     try:

@@ -137,10 +137,10 @@ def test_a_rare_label_from_file_to_page(one_thread: None, tiny_bert: Path, tmp_p
     from tuneproof.evaluate.compare import compare
 
     file = write_csv(tmp_path / "a.csv", rare_rows(1000))
-    options = {"train_threads": 1, "model_precision": "fp32", "evaluate_precision": "fp32", "train_lr": 2e-3}
+    options = {"train_threads": 1, "model_precision": "fp32", "evaluate_precision": "fp32", "train_lr": 5e-4}
     options |= {"data_validation_share": 0.25}
     run = tp.tune(
-        file, runs=tmp_path / "runs", model_name=str(tiny_bert), method_name="full", train_epochs=12, **options
+        file, runs=tmp_path / "runs", model_name=str(tiny_bert), method_name="full", train_epochs=20, **options
     )
     assert run.run.schema.rare == "complaint" and any("its F1 decides" in one for one in run.run.schema.reasons)
     rule = run.run.rule

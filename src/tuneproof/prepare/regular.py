@@ -9,6 +9,7 @@ record by record, and finds the words for what is wrong. The proof that both agr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,6 +36,8 @@ def regular(
     if raw.find(b"\r") >= 0 and raw.count(b"\r") != raw.count(b"\r\n"):
         return None
     if has_quotes and not _quotes_at_edges(raw, separator):
+        return None
+    if _has_blank_line(raw, max(0, begin - 1)):  # with a cell too many elsewhere, the count would come out right
         return None
     try:
         frame = pl.read_csv(
@@ -97,6 +100,15 @@ def _where(signs: Signs, sign: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Where a byte stands, found in such pieces as well."""
     pieces = [np.flatnonzero(signs[at : at + PIECE] == sign) + at for at in range(0, len(signs), PIECE)]
     return np.concatenate(pieces)
+
+
+def _has_blank_line(raw: bytes, begin: int) -> bool:
+    """Whether a line from ``begin`` on is empty; line ends inside of quotes begin no line."""
+    if raw.find(b"\n\n", begin) < 0 and raw.find(b"\n\r\n", begin) < 0:
+        return False
+    quotes = _where(np.frombuffer(raw, np.uint8), QUOTE) if b'"' in raw else np.empty(0, dtype=np.int64)
+    blanks = [found.start() for found in re.finditer(rb"\n(?=\r?\n)", raw[begin:])]
+    return bool((np.searchsorted(quotes, np.array(blanks) + begin) % 2 == 0).any())
 
 
 def _quotes_at_edges(raw: bytes, separator: str) -> bool:
