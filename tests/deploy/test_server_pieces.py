@@ -19,6 +19,7 @@ from tuneproof.deploy.server.batching import CRASHES, QUEUE_ITEMS, Batcher, Item
 from tuneproof.deploy.server.failures import Refusal
 from tuneproof.deploy.server.feedback import Feedbacks
 from tuneproof.deploy.server.guard import Exchange
+from tuneproof.deploy.server.hosted import alike
 from tuneproof.deploy.server.log import Log, purge
 from tuneproof.deploy.server.metrics import Metrics
 from tuneproof.deploy.server.page import try_out
@@ -286,6 +287,25 @@ def test_what_a_body_holds_is_not_told_back() -> None:
     with pytest.raises(Refusal) as refused:
         bodies.read(bodies.Classify, b'{"model": "m", "input": "a", "top_k": "canary-4711"}')
     assert "canary" not in json.dumps(refused.value.body)
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "same"),
+    [
+        ("a", "a", True),
+        ("a", "b", False),
+        (2.5, 2.5004, True),
+        (2.5, 2.6, False),
+        ([{"start": 1, "label": "PER"}], [{"start": 1, "label": "PER"}], True),
+        ([{"start": 1, "label": "PER"}], [{"start": 1, "label": "LOC"}], False),
+        (["a"], ["a", "b"], False),
+        ({"a": 1}, {"b": 1}, False),
+        ([0.1, 0.2], [0.1, 0.2001], True),
+        (None, "a", False),
+    ],
+)
+def test_stored_answers_are_compared_as_what_they_are(now: Any, then: Any, same: bool) -> None:
+    assert alike(now, then) is same
 
 
 # -- what is counted and kept

@@ -33,8 +33,8 @@ FORWARD = 1 / 3  # of a training step that a forward pass takes
 # scaled to AdamW's rates. Adafactor's rate is a share of a weight's own size, about .03 in a transformer. SGD's steps
 # follow the gradient, whose norm is at most train.clip over all weights; its factor was found by trying.
 OPTIMIZER_RATES = {"adamw": 1.0, "adafactor": 30.0, "lion": 0.2, "muon": 1.0, "sgd": 50.0, "adamw-8bit": 1.0}
-# For a model whose weights are as they were drawn, by its kind: nothing is there that a high rate could destroy. Found
-# on bcontrast_chat_ende with a T5 of 5M parameters: docs/tasks.md.
+# For a model whose weights are as they were drawn, by its kind: nothing is there that a high rate could destroy. The
+# figures are T5's customary ones and were not yet confirmed by a whole run here (docs/log.md, 2026-11-25).
 UNTRAINED: dict[str, dict[str, tuple[Any, str]]] = {
     "seq2seq": {
         "train.epochs": (20.0, "the model was never trained: all of it is learnt from this file"),

@@ -177,11 +177,22 @@ def prove(run: Run, predictor: Predictor) -> None:
         if value is None:
             continue
         far = confidence is not None and now.confidence is not None and abs(confidence - now.confidence) > CLOSE
-        if now.value != value or far:
+        if far or not alike(json.loads(json.dumps(now.value)), value):
             raise CheckError(
                 f"{run.path} answers a test row with {now.value!r}; when it was scored it said {value!r}.",
                 "Score it again (tuneproof eval), or tune it again, on this machine.",
             )
+
+
+def alike(now: Any, then: Any) -> bool:
+    """Whether two values read from JSON are the same, numbers within a thousandth."""
+    if isinstance(now, float | int) and isinstance(then, float | int):
+        return abs(now - then) <= CLOSE * max(1.0, abs(then))
+    if isinstance(now, dict) and isinstance(then, dict):
+        return now.keys() == then.keys() and all(alike(now[key], then[key]) for key in now)
+    if isinstance(now, list) and isinstance(then, list):
+        return len(now) == len(then) and all(alike(*both) for both in zip(now, then, strict=True))
+    return bool(now == then)
 
 
 def _stored(run: Run, predictor: Predictor) -> list[tuple[dict[str, Any], Any, float | None]]:

@@ -118,7 +118,7 @@ def _top(shown: Mapping[str, Any], count: int | None) -> dict[str, Any]:
 async def embeddings(request: Request) -> Response:
     asked = bodies.read(bodies.Embed, await request.body())
     hosted = chosen(request, state_of(request).models, asked.model, asked.user)
-    if "embedding" not in hosted.predictor.answer.shows:
+    if "vector" not in hosted.predictor.answer.shows:
         raise _wrong_kind(hosted, "/v1/embeddings")
     rows = usable(hosted, asked.rows)
     said = await answered(request, hosted, rows)
@@ -132,7 +132,7 @@ async def embeddings(request: Request) -> Response:
 
 
 def _vector(hosted: Hosted, prediction: Prediction, kind: str) -> Any:
-    vector = hosted.predictor.answer.show(prediction)["embedding"]
+    vector = hosted.predictor.answer.show(prediction)["vector"]
     return vector if kind == "float" else base64.b64encode(np.asarray(vector, dtype="<f4").tobytes()).decode()
 
 
@@ -193,7 +193,7 @@ def _model(id: str, hosted: Hosted, label: str) -> dict[str, Any]:
         "max_tokens": hosted.predictor.encoder.max_length,
         "writes": hosted.writes,
         "asks": _asks(hosted),
-        "route": "/v1/classify" if "probabilities" in hosted.predictor.answer.shows else "/v1/predict",
+        "route": "/v1/classify" if "label" in hosted.predictor.answer.shows else "/v1/predict",
     }
 
 
