@@ -133,7 +133,6 @@ BAD = {
     "two texts": (
         "a.csv",
         "note,remark,label\n" + "".join(f"some english words {i},and some more {i},x{i % 2}\n" for i in range(30)),
-        +"".join(f"some english words {i},einige deutsche worte {i},x{i % 2}\n" for i in range(30)),
         {},
         ["which column is the text", '"note"', '"remark"', "--text NAME --label NAME"],
     ),
