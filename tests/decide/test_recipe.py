@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from tuneproof.decide import (
     decide,
     fit_budget,
     length_limit,
+    measure,
     price,
     refuse_if_too_large,
 )
@@ -180,3 +183,38 @@ def test_a_budget_is_kept_or_nothing_is_changed(minutes: float, rows: int, test:
 
 def test_no_budget_changes_nothing() -> None:
     assert fit_budget(decided().config, COST, Volume(10**6, 10**5, 30.0, 3)) == {}
+
+
+@given(minutes=st.floats(2, 500), each=st.floats(0, 1), longest=st.integers(32, 512))
+def test_written_answers_come_out_of_the_budget_first(minutes: float, each: float, longest: int) -> None:
+    asked = {"train.minutes": minutes, "evaluate.max_new_tokens": longest}
+    config = decided(asked, "instruction", rows=50_000).config
+    cost = dataclasses.replace(COST, write_seconds=each)
+    volume = Volume(rows=50_000, test_rows=20_000, test_tokens=300.0, passes=2)
+    answers = 2 * longest * each / 60
+    changes = fit_budget(config, cost, volume)
+    after = config.replace({name: setting.value for name, setting in changes.items()})
+    planned = price(after, cost, volume)
+    rest = max(0.4 * minutes, minutes - answers)
+    one_step, least_rows = 1.1 * 0.5 / 60, 30 * 2 * 300 * 4e-5 / 60
+    assert planned["train_minutes"] <= max(0.62 * rest, one_step + 1e-9)
+    assert answers <= planned["evaluate_minutes"] <= answers + max(0.17 * rest, least_rows) + 1e-9
+
+
+def test_where_each_row_is_answered_in_writing_fewer_are_scored() -> None:
+    config = decided({"train.minutes": 10.0, "evaluate.max_new_tokens": 100}, "seq2seq").config
+    cost = dataclasses.replace(COST, write_seconds=0.05)
+    read, written = (
+        fit_budget(config, cost, Volume(1000, 20_000, 300.0, 2, written=written)) for written in (False, True)
+    )
+    assert read["evaluate.test_rows"].value > 10 * written["evaluate.test_rows"].value
+
+
+def test_a_token_of_an_answer_costs_what_the_later_ones_cost() -> None:
+    def write(tokens: int) -> int:
+        time.sleep(0.2 + 0.02 * min(tokens, 6))  # reading the prompts first; all answers end after six tokens
+        return min(tokens, 6)
+
+    order = [[[0, 1]], [[2, 3]]]
+    cost = measure(lambda step: None, lambda rows: None, order, [5, 6, 7, 8], 0, write)
+    assert 0.015 < cost.write_seconds < 0.06

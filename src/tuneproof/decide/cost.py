@@ -21,10 +21,14 @@ from tuneproof.methods import METHODS
 from tuneproof.records import ModelFacts, Setting
 
 STEPS = 3  # measured, after one that warms up
-TRAIN_SHARE = 0.55  # of a budget of minutes that training and its validations may take
-SCORE_SHARE = 0.2  # that scoring of the test rows may take; the rest is loading, baselines, answers and slack
-PARTS = 0.85  # of a training that 10, 25 and 50% of the rows take together
+WRITTEN = 12  # tokens that are written to see how long one takes
+# Shares of a budget of minutes, less what written answers take: nobody wants those cut short.
+TRAIN_SHARE = 0.6  # that training and its validations may take
+SCORE_SHARE = 0.17  # that scoring of the test rows may take; the rest is loading, measuring, baselines and slack
 RETAIN_SHARE = 0.08  # that reading general documents may take, to see what was forgotten
+LEAST = 0.4  # of the budget that stays for all else, however long answers may become
+PARTS = 0.85  # of a training that 10, 25 and 50% of the rows take together
+WRITERS = 2  # models that write answers: the tuned one and the untouched one
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class Cost:
     forward_seconds: float  # one token through prediction
     peak_bytes: int  # resident memory of a step with the longest rows
     estimated_bytes: int  # the same by arithmetic, before the model was loaded
+    write_seconds: float = 0.0  # one more token of the answers that the page shows, written side by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class Volume:
     test_rows: int
     test_tokens: float  # mean per test row
     passes: int  # models that score the test rows
+    written: bool = False  # whether each scored row is answered in writing, and not only those on the page
 
 
 def refuse_if_too_large(facts: ModelFacts, config: Config, longest: int, machine: Machine) -> int:
@@ -75,8 +81,13 @@ def measure(
     steps: Sequence[Sequence[Sequence[int]]],
     lengths: Sequence[int],
     estimated: int,
+    write: Callable[[int], int] | None = None,
 ) -> Cost:
-    """Runs ``step`` on the longest rows once (memory, warm-up), then on some ordinary ones (time)."""
+    """Runs ``step`` on the longest rows once (memory, warm-up), then on some ordinary ones (time).
+
+    ``write`` makes the answers of the page, of at most so many tokens, and tells how many the longest has; None
+    where there are none.
+    """
     tokens = [sum(lengths[row] for micro in each for row in micro) for each in steps]
     longest = max(range(len(steps)), key=lambda index: max(lengths[row] for micro in steps[index] for row in micro))
     with Peak() as high:
@@ -92,7 +103,18 @@ def measure(
     seconds = pass_.seconds / max(1, sum(lengths[row] for row in rows))
     rate = statistics.median(rates)
     # A step's cost follows its tokens, and steps differ widely in length: the mean step, at the measured rate.
-    return Cost(rate * statistics.mean(tokens), rate, seconds, high.bytes, estimated)
+    written = 0.0 if write is None else _each_token(write)
+    return Cost(rate * statistics.mean(tokens), rate, seconds, high.bytes, estimated, written)
+
+
+def _each_token(write: Callable[[int], int]) -> float:
+    """Seconds of one more token, reading the prompts left aside."""
+    seconds, tokens = [], []
+    for count in (1, 1 + WRITTEN):
+        with Peak() as one:
+            tokens.append(write(count))
+        seconds.append(one.seconds)
+    return max(0.0, seconds[1] - seconds[0]) / max(1, tokens[1] - tokens[0])
 
 
 def fit_budget(config: Config, cost: Cost, volume: Volume, asked: frozenset[str] = frozenset()) -> dict[str, Setting]:
@@ -104,17 +126,18 @@ def fit_budget(config: Config, cost: Cost, volume: Volume, asked: frozenset[str]
     if minutes is None:
         return {}
     found: dict[str, Setting] = {}
+    seconds = max(LEAST * 60 * minutes, 60 * minutes - _written(config, cost, volume))
     steps = total_steps(config, volume.rows)
-    possible = max(1, int(TRAIN_SHARE * 60 * minutes / (1.1 * cost.step_seconds * trainings(config))))
+    possible = max(1, int(TRAIN_SHARE * seconds / (1.1 * cost.step_seconds * trainings(config))))
     if possible < steps:
         why = f"{minutes:g} minutes allow {possible:,} of {steps:,} steps at {cost.step_seconds:.2f} s each"
         found["train.epochs"] = Setting(round(config.train.epochs * possible / steps, 4), why, "measured")
-    scored = max(30, int(SCORE_SHARE * 60 * minutes / (volume.passes * volume.test_tokens * cost.forward_seconds)))
+    scored = max(30, int(SCORE_SHARE * seconds / _row_seconds(config, cost, volume)))
     if scored < volume.test_rows and config.evaluate.test_rows is None:
         why = f"{minutes:g} minutes allow scoring {scored:,} of {volume.test_rows:,} rows"
         found["evaluate.test_rows"] = Setting(scored, why, "measured")
     if "evaluate.retain_documents" not in asked:
-        found |= _retained(config, cost, minutes)
+        found |= _retained(config, cost, seconds)
     return found
 
 
@@ -123,13 +146,26 @@ def trainings(config: Config) -> float:
     return config.train.seeds + (PARTS if config.evaluate.learning_curve else 0.0)
 
 
-def _retained(config: Config, cost: Cost, minutes: float) -> dict[str, Setting]:
-    """Fewer general documents where both models cannot read as many within their share of the budget."""
-    possible = int(RETAIN_SHARE * 60 * minutes / (2 * DOCUMENT_TOKENS * cost.forward_seconds))
+def _written(config: Config, cost: Cost, volume: Volume) -> float:
+    """Seconds that the answers of the page take where none ends by itself; rows that are scored have their own."""
+    return 0.0 if volume.written else WRITERS * (config.evaluate.max_new_tokens or 0) * cost.write_seconds
+
+
+def _row_seconds(config: Config, cost: Cost, volume: Volume) -> float:
+    """Of scoring one test row by all that score it."""
+    read = volume.passes * volume.test_tokens * cost.forward_seconds
+    if not volume.written:
+        return read
+    return read + WRITERS * (config.evaluate.max_new_tokens or 0) * cost.write_seconds / max(1, config.evaluate.answers)
+
+
+def _retained(config: Config, cost: Cost, seconds: float) -> dict[str, Setting]:
+    """Fewer general documents where both models cannot read as many within their share of ``seconds``."""
+    possible = int(RETAIN_SHARE * seconds / (2 * DOCUMENT_TOKENS * cost.forward_seconds))
     read = max(FEWEST_DOCUMENTS, possible)
     if read >= (config.evaluate.retain_documents or 0):
         return {}
-    why = f"{minutes:g} minutes allow both models to read {read:,} general documents"
+    why = f"{config.train.minutes:g} minutes allow both models to read {read:,} general documents"
     return {"evaluate.retain_documents": Setting(read, why, "measured")}
 
 
@@ -140,7 +176,7 @@ def price(config: Config, cost: Cost, volume: Volume) -> dict[str, float]:
     return {
         "steps": steps,
         "train_minutes": 1.1 * steps * cost.step_seconds / 60 * trainings(config),  # a tenth for validation
-        "evaluate_minutes": scored * volume.passes * volume.test_tokens * cost.forward_seconds / 60,
+        "evaluate_minutes": (scored * _row_seconds(config, cost, volume) + _written(config, cost, volume)) / 60,
         "memory_gib": cost.peak_bytes / 2**30,
         "estimated_memory_gib": cost.estimated_bytes / 2**30,
     }

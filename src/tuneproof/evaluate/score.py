@@ -30,6 +30,7 @@ from tuneproof.evaluate.report import build_report
 from tuneproof.evaluate.retain import COUNT, SOURCE, Document, by_subject, documents
 from tuneproof.evaluate.slices import slice_names
 from tuneproof.memory import peak
+from tuneproof.methods import METHODS, merged
 from tuneproof.modalities import Example
 from tuneproof.predict import Predictor
 from tuneproof.records import ModelFacts, Prediction, Row, Schema, Scores, Table
@@ -101,23 +102,24 @@ def evaluate(run: Run, subject: Subject, say: Say) -> dict[str, Any]:
     tuned = calibrate(run, Predictor.open(run), subject.calibration, say)
     say(f"Scoring the tuned model on {len(test):,} test rows.")
     predictions = tuned.scored(test, list(table.rows()))
-    replies = _replies(tuned, table, predictions)
     base = Predictor.open(run, base=True)
     texts = [tuned.answer.texts(row)[0] for row in table.rows()]
     systems = _systems(predictions, tuned, _rows(base, subject, table, test, texts), table, say)
-    answers = _side_by_side(table, tuned.answer, replies, _replies(base, table, _untouched(systems)))
     parts = slice_names(table, predictions, texts, bool(subject.schema.labels) and subject.schema.rare is None)
     folder = run.evaluation(subject.id)
     _write_predictions(folder, table, systems, parts)
+    overfitted = _overfitting(subject, tuned, predictions, table, say)
+    asked = _prompted(subject, table, predictions, tuned.answer, say)
+    forgot = _forgetting(run, subject, tuned, base, test, say)
     outcome = Outcome(
         systems,
         table,
-        answers,
+        _answers(tuned, base, table, systems, say),  # the last: adapters are merged into the tuned model for it
         slices=parts,
         calibration=run.calibration,
-        overfitting=_overfitting(subject, tuned, predictions, table, say),
-        prompted=_prompted(subject, table, predictions, tuned.answer, say),
-        forgetting=_forgetting(run, subject, tuned, base, test, say),
+        overfitting=overfitted,
+        prompted=asked,
+        forgetting=forgot,
         about=_about(run, subject, tuned, len(table)),
         seconds=time.monotonic() - began,
         joules=_used(used),
@@ -255,13 +257,28 @@ def _untouched(systems: Sequence[System]) -> Sequence[Prediction]:
     return next((system.predictions for system in systems if system.name in titles), ())
 
 
-def _replies(predictor: Predictor, table: Table, predictions: Sequence[Prediction]) -> Sequence[Prediction]:
-    """Written answers to the first rows, where the task writes; those of ``predictions`` where they are there."""
-    if "evaluate.answers" not in predictor.answer.options:
+def _answers(
+    tuned: Predictor, base: Predictor, table: Table, systems: Sequence[System], say: Say
+) -> list[dict[str, Any]]:
+    """Both models' written answers to the first rows, where the task writes; those that were scored, where they are."""
+    count = min(len(table), tuned.config.evaluate.answers)
+    if "evaluate.answers" not in tuned.answer.options or not count:
         return []
+    say(f"Writing {count} answers with both models.")
+    written = [
+        _replies(tuned, table, systems[0].predictions[:count]),
+        _replies(base, table, _untouched(systems)[:count]),
+    ]
+    return _side_by_side(table, tuned.answer, *written)
+
+
+def _replies(predictor: Predictor, table: Table, said: Sequence[Prediction]) -> Sequence[Prediction]:
+    """``said`` where it was written, else answers written now, by the model with its adapters merged: half the time."""
+    if said and said[0].value is not None:
+        return said
+    if METHODS[predictor.config.method.name].merges:
+        predictor = dataclasses.replace(predictor, model=merged(predictor.model).eval())
     count = min(len(table), predictor.config.evaluate.answers)
-    if predictions and predictions[0].value is not None:
-        return predictions[:count]
     return predictor([predictor.answer.without_truth(table.row(index)) for index in range(count)])
 
 

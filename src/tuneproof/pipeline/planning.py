@@ -9,11 +9,15 @@ from __future__ import annotations
 import dataclasses
 import gc
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from peft import PeftModel
+from torch.nn import Module
+
+from tuneproof.compute import cast_once
 from tuneproof.config import Config, build
 from tuneproof.decide import Cost, Situation, Volume, decide, fit_budget, measure, price, refuse_if_too_large
 from tuneproof.device import bf16_gain, joules, machine
@@ -21,7 +25,7 @@ from tuneproof.evaluate import divided
 from tuneproof.memory import peak
 from tuneproof.pipeline.ready import Ready
 from tuneproof.pipeline.view import View
-from tuneproof.predict import predict_examples
+from tuneproof.predict import Predictor, generation, predict_examples
 from tuneproof.run import Run
 from tuneproof.stats.power import power_line
 from tuneproof.train.batches import epoch_steps
@@ -61,6 +65,7 @@ def make_plan(ready: Ready, view: View) -> dict[str, Any]:
         test_rows=len(examples["test"]),
         test_tokens=sum(len(example) for example in examples["test"]) / len(examples["test"]),
         passes=2 + len(ready.task.answer.baselines),  # the tuned model reads training rows as well
+        written="evaluate.answers" in ready.task.answer.options and ready.task.complete is not None,
     )
     tight = fit_budget(decided.config, cost, volume, ready.config.asked)
     if tight:
@@ -101,9 +106,34 @@ def _measured(ready: Ready, config: Config, longest: int) -> tuple[Cost, int, in
         )
 
     lengths = [len(example) for example in work.train]
-    cost = measure(lambda step: one_step(state, running, step), forward, order, lengths, estimated)
+    cost = measure(
+        lambda step: one_step(state, running, step),
+        forward,
+        order,
+        lengths,
+        estimated,
+        _writing(state.model, ready, config),
+    )
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in state.model.parameters()]
     return cost, sum(size for size, trains in sizes if trains), sum(size for size, _ in sizes)
+
+
+def _writing(model: Module, ready: Ready, config: Config) -> Callable[[int], int] | None:
+    """Writes the answers of the page, of at most so many tokens; None for a task, or a page, without them."""
+    answer, test = ready.task.answer, ready.encoded.splits.test
+    count = min(len(test), config.evaluate.answers)
+    if "evaluate.answers" not in answer.options or not count:
+        return None
+    writer = Predictor(model, answer, ready.encoder, ready.schema, config)
+    rows = [answer.without_truth(test.row(index)) for index in range(count)]
+
+    def write(tokens: int) -> int:  # as fast as with merged adapters: they are left aside
+        aside = model.disable_adapter() if isinstance(model, PeftModel) else nullcontext()
+        with cast_once(model, "fp32"), aside:
+            said = writer.respond(rows, dataclasses.replace(generation(config), max_new_tokens=tokens))
+        return max(1, *(one.tokens_out for one in said))
+
+    return write
 
 
 def work_of(ready: Ready, config: Config) -> Work:
