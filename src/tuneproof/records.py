@@ -216,12 +216,6 @@ class Scores:
     def main(self) -> float | None:
         return self.values[self.primary]
 
-    def better_than(self, other: float | None) -> bool:
-        """Whether this main score improves on ``other`` (None: nothing yet)."""
-        if self.main is None:
-            return False
-        return other is None or (self.main > other if self.higher_is_better else self.main < other)
-
 
 @dataclass(frozen=True, slots=True)
 class Progress:

@@ -9,7 +9,7 @@ import pytest
 from tuneproof.evaluate.measure import interval, items, paired, units
 from tuneproof.evaluate.report import _scores, headline, strongest
 from tuneproof.evaluate.score import Outcome, System, scored_rows
-from tuneproof.records import Prediction, Scores, Table
+from tuneproof.records import Prediction, Table
 from tuneproof.stats.interval import wilson
 from tuneproof.stats.paired import difference
 from tuneproof.tasks import task
@@ -106,10 +106,3 @@ def test_rows_to_score_do_not_depend_on_their_order_in_the_file() -> None:
     second = {ids[::-1][i] for i in scored_rows(backward, 10)}
     assert first == second and len(first) == 10
     assert scored_rows(forward, None) == list(range(50)) == scored_rows(forward, 99)
-
-
-def test_scores_know_their_direction() -> None:
-    low, high = Scores("loss", {"loss": 1.0}, 1, False), Scores("accuracy", {"accuracy": 0.5}, 1)
-    assert low.better_than(2.0) and not low.better_than(0.5) and low.better_than(None)
-    assert high.better_than(0.4) and not high.better_than(0.5)
-    assert not Scores("f1", {"f1": None}, 1).better_than(None)

@@ -27,6 +27,7 @@ from tuneproof.config import load
 from tuneproof.errors import ResourceError, RunError
 from tuneproof.records import Progress, Scores
 from tuneproof.run import Run
+from tuneproof.tasks import TASKS
 from tuneproof.train import checkpoint
 from tuneproof.train.drive import Paused, keep
 from tuneproof.train.fit import Work, assemble, train
@@ -368,8 +369,8 @@ def test_best_weights_wait_in_memory_while_the_disk_is_full(small, tmp_path, mon
                         weight.add_(1.0)
                 assert (step < 3) == (not list(run.checkpoints.glob("[!.]*"))), "no checkpoint before the best weights"
 
-        like = Scores("loss_per_token", {"loss_per_token": None}, 0, higher_is_better=False)
-        for _ in keep(steps(), run, state, every=1e9, primary=like, say=said.append):
+        answer = TASKS["instruction"].answer
+        for _ in keep(steps(), run, state, every=1e9, answer=answer, say=said.append):
             pass
     assert len(said) == 2
     kept = load_file(run.checkpoints / "best" / "model.safetensors")

@@ -25,6 +25,7 @@ from tuneproof.evaluate.overfitting import learnt_by_heart
 from tuneproof.evaluate.slices import report_slices
 from tuneproof.records import Prediction, Schema
 from tuneproof.run import Run
+from tuneproof.stats.looks import latest_best
 from tuneproof.stats.paired import Difference
 from tuneproof.stats.power import power_line, power_line_mean
 from tuneproof.stats.verdicts import FEWEST, verdict
@@ -268,7 +269,13 @@ def _curves(run: Run, answer: Answer, steps: int) -> dict[str, Any]:
     records = run.metrics()
     checks = [r for r in records if "validation" in r]
     known = [r for r in checks if r["validation"][answer.primary] is not None]
-    best = (max if answer.higher_is_better else min)(known, key=lambda r: r["validation"][answer.primary], default=None)
+    index = latest_best(
+        [r["validation"][answer.primary] for r in known],
+        [r["validation"]["n"] for r in known],
+        higher=answer.higher_is_better,
+        share=answer.proportion,
+    )
+    taken = None if index is None else known[index]
     losses = [[r["step"], r["validation"]["nll"]] for r in checks if r["validation"].get("nll") is not None]
     return {
         "loss_name": f"loss per {answer.unit}",
@@ -276,25 +283,29 @@ def _curves(run: Run, answer: Answer, steps: int) -> dict[str, Any]:
         "validation_name": answer.primary,
         "validation": [[r["step"], r["validation"][answer.primary]] for r in known],
         "validation_loss": losses,
-        "best_step": best["step"] if best else None,
-        "chosen": _chosen(known, best, losses, answer) if best else "",
+        "best_step": taken["step"] if taken else None,
+        "chosen": _chosen(known, taken, losses, answer) if taken else "",
         "steps": steps,
         "last_step": records[-1]["step"] if records else 0,
     }
 
 
 def _chosen(
-    known: Sequence[Mapping[str, Any]], best: Mapping[str, Any], losses: Sequence[Sequence[float]], answer: Answer
+    known: Sequence[Mapping[str, Any]], taken: Mapping[str, Any], losses: Sequence[Sequence[float]], answer: Answer
 ) -> str:
     """Which epoch's weights were kept and why, and whether the loss on validation rows had begun to rise."""
-    score, last = best["validation"][answer.primary], known[-1]
-    written = MEASURES[answer.primary].written(score)
-    said = (
-        f"Of {len(known):,} looks at {best['validation']['n']:,} validation rows the one after {best['epoch']:.2g} "
-        f"epochs (step {best['step']:,}) was best ({answer.primary} {written})"
-    )
-    later = sum(r["step"] > best["step"] for r in known)
-    said += f"; {later:,} later ones were no better, so its weights were kept." if later else ", the last one."
+    last, name = known[-1], answer.primary
+    best = (max if answer.higher_is_better else min)(known, key=lambda r: r["validation"][name])
+    equal = best["validation"][name] == taken["validation"][name]
+    first = taken if equal else best
+    said = f"Of {len(known):,} looks at {taken['validation']['n']:,} validation rows {_look(first, name)} was best"
+    if not equal:
+        said += f"; {_look(taken, name)} is the latest that is not worse by more than a standard error, and was kept"
+    later = sum(r["step"] > taken["step"] for r in known)
+    if later:
+        said += f"; {later:,} later {'one was' if later == 1 else 'ones were'} worse."
+    else:
+        said += ", the last one." if equal else "."
     lowest = min(losses, key=lambda point: point[1], default=None)
     if lowest and lowest[0] < last["step"] and losses[-1][1] > RISEN * lowest[1]:
         said += (
@@ -302,6 +313,11 @@ def _chosen(
             "by the end: from there on it learnt its training rows by heart."
         )
     return said
+
+
+def _look(record: Mapping[str, Any], name: str) -> str:
+    score = MEASURES[name].written(record["validation"][name])
+    return f"the one after {record['epoch']:.2g} epochs (step {record['step']:,}, {name} {score})"
 
 
 def _classes(predictions: Sequence[Prediction], answer: Answer) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import dataclasses
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,8 @@ from torch import Tensor
 
 from tuneproof.records import Progress, Scores
 from tuneproof.run import Run
+from tuneproof.stats.looks import latest_best
+from tuneproof.tasks import Answer
 from tuneproof.train import checkpoint
 from tuneproof.train.loop import State
 
@@ -55,24 +57,26 @@ def line(p: Progress) -> dict[str, Any]:
 
 
 def keep(
-    progress: Iterable[Progress], run: Run, state: State, *, every: float, primary: Scores, say: Callable[[str], None]
+    progress: Iterable[Progress], run: Run, state: State, *, every: float, answer: Answer, say: Callable[[str], None]
 ) -> Iterator[Progress]:
     """Saves the best weights at validations, and a checkpoint there and every ``every`` seconds; large ones rarer.
 
-    ``primary`` is a sample of the task's Scores: which metric decides, and in which direction.
+    Which are best is said by ``tuneproof.stats.looks``, for the metric of ``answer``.
     A full disk costs the checkpoint, not the run: it is said, and tried again soon. Best weights that could not be
     written are kept in memory until they are, and no checkpoint is written before them: a run that resumes would
     otherwise stand behind its best validation without the weights of it.
     """
-    best = best_so_far(run, primary)
+    past = looks(run, answer)
     unsaved: Best | None = None
     rested = time.monotonic()
     due = rested + every
     try:
         for p in progress:
             better = False
-            if p.validation is not None and p.validation.better_than(best):
-                better, best = True, p.validation.main
+            if p.validation is not None:
+                past.append((p.step, p.validation.main, p.validation.n))
+                better = decided(past, answer) == p.step
+            if better:
                 unsaved = Best(state.step, checkpoint.trained(state))
             began = time.monotonic()
             now_due = p.paused or began >= (due if p.validation is None else rested)
@@ -118,13 +122,20 @@ def _written(save: Callable[[], Any], say: Callable[[str], None]) -> bool:
     return True
 
 
-def best_so_far(run: Run, primary: Scores) -> float | None:
-    """The best validation score among the recorded ones."""
-    values = [r["validation"][primary.primary] for r in run.metrics() if "validation" in r]
-    known = [value for value in values if value is not None]
-    if not known:
-        return None
-    return float(max(known) if primary.higher_is_better else min(known))
+Look = tuple[int, float | None, int]  # step, score, validation rows
+
+
+def looks(run: Run, answer: Answer) -> list[Look]:
+    """The recorded validations."""
+    found = [(r["step"], r["validation"]) for r in run.metrics() if "validation" in r]
+    return [(step, seen[answer.primary], seen["n"]) for step, seen in found]
+
+
+def decided(past: Sequence[Look], answer: Answer) -> int | None:
+    """The step whose weights are kept, None where no validation has a score."""
+    values, rows = [value for _, value, _ in past], [count for _, _, count in past]
+    index = latest_best(values, rows, higher=answer.higher_is_better, share=answer.proportion)
+    return None if index is None else past[index][0]
 
 
 def stop_early(progress: Iterable[Progress], run: Run, *, patience: int) -> Generator[Progress, None, None]:

@@ -30,7 +30,7 @@ from tuneproof.run import Run, disk_errors
 from tuneproof.tasks import Answer
 from tuneproof.train import checkpoint
 from tuneproof.train.batches import steps_per_epoch
-from tuneproof.train.drive import Paused, keep, obeying_signals, record, since_best, stop_early
+from tuneproof.train.drive import Paused, decided, keep, looks, obeying_signals, record, since_best, stop_early
 from tuneproof.train.frozen import Kept, frozen_part, keep_outputs
 from tuneproof.train.loop import Job, State, fit, training_mode
 from tuneproof.train.optim import build
@@ -122,7 +122,7 @@ def train(run: Run, work: Work, steps: int, say: Callable[[str], None]) -> Gener
         with obeying_signals(state):
             kept = remembered(state, work, steps, run.checkpoints, say)
             loop = record(fit(state, job(work, steps, seen(run), kept)), run)
-            saved = keep(loop, run, state, every=work.config.train.save_seconds, primary=like, say=say)
+            saved = keep(loop, run, state, every=work.config.train.save_seconds, answer=work.answer, say=say)
             with closing(stop_early(saved, run, patience=patience)) as progress:
                 yield from progress
     del state
@@ -162,13 +162,11 @@ def save_best(run: Run, work: Work) -> None:
 
 
 def best_step(run: Run, work: Work) -> int:
-    """The step of the best recorded validation, the earlier one of two that are equal."""
-    scored = [(r["validation"][work.answer.primary], r["step"]) for r in run.metrics() if "validation" in r]
-    known = [(value, -step) for value, step in scored if value is not None]
-    if not known:
+    """The step whose weights the recorded validations decide for."""
+    found = decided(looks(run, work.answer), work.answer)
+    if found is None:
         raise RunError(f"No validation of {run.path} has a score, so there is no best model to save.")
-    sign = 1 if work.answer.higher_is_better else -1
-    return -int(max((sign * value, step) for value, step in known)[1])
+    return found
 
 
 __all__ = ["Paused", "Work", "assemble", "job", "train"]
