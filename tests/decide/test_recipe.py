@@ -165,7 +165,7 @@ def test_too_large_a_step_is_refused_with_both_figures() -> None:
     assert refuse_if_too_large(model(), decided().config, 60, LAPTOP) < 2**30
 
 
-COST = Cost(step_seconds=0.5, token_seconds=1e-4, forward_seconds=4e-5, peak_bytes=2**30, estimated_bytes=2**29)
+COST = Cost(row_seconds=0.5 / 32, token_seconds=1e-4, forward_seconds=4e-5, peak_bytes=2**30, estimated_bytes=2**29)
 
 
 @given(minutes=st.floats(0.05, 500), rows=st.integers(50, 100_000), test=st.integers(30, 20_000))
@@ -196,7 +196,7 @@ def test_written_answers_come_out_of_the_budget_first(minutes: float, each: floa
     after = config.replace({name: setting.value for name, setting in changes.items()})
     planned = price(after, cost, volume)
     rest = max(0.4 * minutes, minutes - answers)
-    one_step, least_rows = 1.1 * 0.5 / 60, 30 * 2 * 300 * 4e-5 / 60
+    one_step, least_rows = 1.1 * 8 * cost.row_seconds / 60, 30 * 2 * 300 * 4e-5 / 60
     assert planned["train_minutes"] <= max(0.62 * rest, one_step + 1e-9)
     assert answers <= planned["evaluate_minutes"] <= answers + max(0.17 * rest, least_rows) + 1e-9
 
@@ -218,3 +218,17 @@ def test_a_token_of_an_answer_costs_what_the_later_ones_cost() -> None:
     order = [[[0, 1]], [[2, 3]]]
     cost = measure(lambda step: None, lambda rows: None, order, [5, 6, 7, 8], 0, write)
     assert 0.015 < cost.write_seconds < 0.06
+
+
+@pytest.mark.parametrize(("minutes", "batch"), [(0.25, 2), (0.5, 4), (1, 8), (60, 8)])
+def test_a_short_budget_makes_more_steps_of_fewer_rows(minutes: float, batch: int) -> None:
+    config = decided({"train.minutes": minutes}, "instruction", rows=5_000).config
+    volume = Volume(rows=5_000, test_rows=100, test_tokens=300.0, passes=2, least_batch=2)
+    changes = fit_budget(config, COST, volume)
+    after = config.replace({name: setting.value for name, setting in changes.items()})
+    assert after.train.batch_size == batch
+    trained = total_steps(after, 5_000) * batch
+    most = min(10_000, 0.6 * 60 * minutes / (1.1 * COST.row_seconds))
+    assert 0.98 * most - batch <= trained <= most + batch
+    assert "train.batch_size" not in fit_budget(config, COST, volume, frozenset({"train.batch_size"}))
+    assert "train.batch_size" not in fit_budget(config, COST, dataclasses.replace(volume, least_batch=0))

@@ -65,6 +65,7 @@ def make_plan(ready: Ready, view: View) -> dict[str, Any]:
         test_rows=len(examples["test"]),
         test_tokens=sum(len(example) for example in examples["test"]) / len(examples["test"]),
         passes=2 + len(ready.task.answer.baselines),  # the tuned model reads training rows as well
+        least_batch=2 if "evaluate.answers" in ready.task.answer.options else 0,
         written="evaluate.answers" in ready.task.answer.options and ready.task.complete is not None,
     )
     tight = fit_budget(decided.config, cost, volume, ready.config.asked)

@@ -73,7 +73,7 @@ class Classification:
     shows: ClassVar[frozenset[str]] = frozenset({"label", "confidence", "probabilities"})
     baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf-linear", "frozen-linear")
     recipe: ClassVar[dict[str, tuple[Any, str]]] = {
-        "train.epochs": (4.0, "enough for a classifier; the best validation decides which weights are kept"),
+        "train.epochs": (4.0, "enough for a classifier; validation decides which weights are kept"),
         "train.batch_size": (32, "usual for short texts"),
         "train.schedule": ("linear", "usual for encoders"),
         "train.class_weights": (

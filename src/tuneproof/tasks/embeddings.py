@@ -111,7 +111,7 @@ class Embeddings(Likeliest):
     shows: ClassVar[frozenset[str]] = frozenset({"vector"})
     baselines: ClassVar[tuple[str, ...]] = ("tfidf-nearest", "untuned")
     recipe: ClassVar[dict[str, tuple[Any, str]]] = {
-        "train.epochs": (3.0, "enough to bring together what belongs together; the best validation is kept"),
+        "train.epochs": (3.0, "enough to bring together what belongs together; validation decides what is kept"),
         "train.batch_size": (128, "every row is measured against all others of its batch"),
         "train.schedule": ("linear", "usual for encoders"),
     }

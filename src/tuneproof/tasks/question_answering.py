@@ -56,7 +56,7 @@ class QuestionAnswering(Likeliest):
     shows: ClassVar[frozenset[str]] = frozenset({"text", "start", "end", "confidence"})
     baselines: ClassVar[tuple[str, ...]] = ("no-answer", "first-sentence", "overlap-sentence")
     recipe: ClassVar[dict[str, tuple[Any, str]]] = {
-        "train.epochs": (4.0, "enough for spans; the best validation decides which weights are kept"),
+        "train.epochs": (4.0, "enough for spans; validation decides which weights are kept"),
         "train.batch_size": (16, "usual for questions with a context"),
         "train.schedule": ("linear", "usual for encoders"),
     }

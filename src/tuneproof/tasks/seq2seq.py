@@ -80,7 +80,7 @@ class Seq2Seq(Likeliest):
     shows: ClassVar[frozenset[str]] = frozenset({"text", "stopped"})
     baselines: ClassVar[tuple[str, ...]] = ("copy", "lead-1", "lead-3", "untuned")
     recipe: ClassVar[dict[str, tuple[Any, str]]] = {
-        "train.epochs": (4.0, "usual for pairs of texts; the best validation decides which weights are kept"),
+        "train.epochs": (4.0, "usual for pairs of texts; validation decides which weights are kept"),
         "train.batch_size": (32, "usual for short texts"),
         "train.schedule": ("linear", "usual for encoders with a decoder"),
         "evaluate.repetition_penalty": (1.0, "none: a target repeats words that the source repeats"),

@@ -60,7 +60,7 @@ class TokenClassification(Likeliest):
     shows: ClassVar[frozenset[str]] = frozenset({"entities"})
     baselines: ClassVar[tuple[str, ...]] = ("no-entity", "word-lookup")
     recipe: ClassVar[dict[str, tuple[Any, str]]] = {
-        "train.epochs": (4.0, "enough for tags; the best validation decides which weights are kept"),
+        "train.epochs": (4.0, "enough for tags; validation decides which weights are kept"),
         "train.batch_size": (16, "a sentence is many tags, so fewer rows make a step"),
         "train.schedule": ("linear", "usual for encoders"),
     }

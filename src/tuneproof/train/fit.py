@@ -136,7 +136,7 @@ def finished(run: Run, state: State, like: Scores, steps: int, patience: int) ->
 
 
 def save_best(run: Run, work: Work) -> None:
-    """``model/``: the weights of the best validation with tokenizer, complete or absent.
+    """``model/``: the weights that validation decided for, with tokenizer, complete or absent.
 
     They are put into the pretrained model opened anew: the one that trained may hold its frozen weights in bf16.
     """
