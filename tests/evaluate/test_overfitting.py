@@ -79,9 +79,12 @@ def test_the_page_says_which_epoch_was_kept_and_that_the_loss_rose() -> None:
     ]
     points = [[r["step"], r["validation"]["nll"]] for r in records]
     said = _chosen(records, records[1], points, CLASSIFY)
-    assert "the one after 1 epochs (step 20) was best (accuracy 90.0%)" in said and "2 later ones" in said
+    assert "the one after 1 epoch (step 20, accuracy 90.0%) was best; 2 later ones were worse." in said
     assert "lowest at step 20 (0.400) and rose to 0.800" in said and "by heart" in said
     assert "by heart" not in _chosen(records[:2], records[1], points[:2], CLASSIFY)
+    later = _chosen(records, records[2], points, CLASSIFY)
+    assert "was best; the one after 1.5 epochs (step 30, accuracy 85.0%) is the latest that is not worse" in later
+    assert "1 later one was worse." in later
 
 
 def test_a_model_tuned_for_too_long_on_64_rows_is_called_overfitted(tiny_bert: Path, tmp_path: Path) -> None:

@@ -317,7 +317,8 @@ def _chosen(
 
 def _look(record: Mapping[str, Any], name: str) -> str:
     score = MEASURES[name].written(record["validation"][name])
-    return f"the one after {record['epoch']:.2g} epochs (step {record['step']:,}, {name} {score})"
+    epochs = "1 epoch" if record["epoch"] == 1 else f"{record['epoch']:.2g} epochs"
+    return f"the one after {epochs} (step {record['step']:,}, {name} {score})"
 
 
 def _classes(predictions: Sequence[Prediction], answer: Answer) -> list[dict[str, Any]]:
