@@ -8,14 +8,16 @@ Rows are batched by length and come back in the order they were given.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from safetensors.numpy import load_file, save
 from torch.nn import Module
 
 from tuneproof.compute import cast_once
@@ -24,7 +26,7 @@ from tuneproof.errors import DataError
 from tuneproof.methods import METHODS
 from tuneproof.modalities import MODALITIES, Batch, Encoder, Example
 from tuneproof.records import Generation, Prediction, Row, Schema
-from tuneproof.run import Run
+from tuneproof.run import Run, write_atomically
 from tuneproof.tasks import Answer, task_of
 from tuneproof.tasks.rows import blank
 
@@ -84,6 +86,57 @@ def embed(
             done += len(indices)
             report(done)
     return found
+
+
+class Known:
+    """Vectors of rows under the untouched model, by the ids of their tokens, so that none is computed twice.
+
+    known = Known()
+    known.embed(lambda: model, encoder, examples)       # computed
+    known.embed(lambda: model, encoder, examples)       # looked up; the model is not even opened
+    """
+
+    FILE: ClassVar[str] = "vectors.safetensors"
+
+    def __init__(self, found: Mapping[bytes, Vectors] | None = None) -> None:
+        self.found = dict(found or {})
+
+    @classmethod
+    def read(cls, folder: Path) -> Known:
+        """What ``write`` left in ``folder``, or nothing."""
+        if not (folder / cls.FILE).is_file():
+            return cls()
+        kept = load_file(folder / cls.FILE)
+        return cls({bytes(key): vector for key, vector in zip(kept["keys"], kept["vectors"], strict=True)})
+
+    def write(self, folder: Path) -> None:
+        if self.found:
+            folder.mkdir(exist_ok=True)
+            keys = np.array([list(key) for key in self.found], dtype=np.uint8)
+            write_atomically(folder / self.FILE, save({"keys": keys, "vectors": np.stack(list(self.found.values()))}))
+
+    def embed(
+        self,
+        model: Callable[[], Any],
+        encoder: Encoder,
+        examples: Sequence[Example],
+        report: Callable[[int], None] = lambda done: None,
+    ) -> Vectors:
+        """(rows, width), fp32, as ``embed`` computes them."""
+        keys = [_key(example) for example in examples]
+        missing = {key: example for key, example in zip(keys, examples, strict=True) if key not in self.found}
+        if missing:
+            report(len(examples) - len(missing))
+            fresh = embed(model(), encoder, list(missing.values()), "fp32", report)
+            self.found.update(zip(missing, fresh, strict=True))
+        if not keys:
+            return np.empty((0, model().config.hidden_size), dtype=np.float32)
+        return np.stack([self.found[key] for key in keys])
+
+
+def _key(example: Example) -> bytes:
+    """128 bits of the tokens of a row."""
+    return hashlib.blake2b(np.array(example.ids, dtype=np.int64).tobytes(), digest_size=16).digest()
 
 
 def by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from tuneproof.evaluate import each_label, extracts, lookup, ridge, tfidf, tfidf
 from tuneproof.evaluate.tfidf_pairs import Pair
 from tuneproof.evaluate.vectors import LINEAR_ROWS, vectors
 from tuneproof.modalities import Example
-from tuneproof.predict import Predictor
+from tuneproof.predict import Known, Predictor
 from tuneproof.records import Prediction, Row
 from tuneproof.tasks import embeddings, metrics
 
@@ -40,6 +40,7 @@ class Rows:
     seed: int
     train_pairs: Sequence[Pair] = ()  # the texts, apart, where the rows are pairs of them
     test_pairs: Sequence[Pair] = ()
+    known: Known = field(default_factory=Known)  # vectors that were computed before
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +88,9 @@ def frozen_linear(rows: Rows) -> list[Prediction]:
     train = [rows.train[index] for index in chosen]
     pairs = [rows.train_pairs[index] for index in chosen] if rows.train_pairs else ()
     head = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300, tol=1e-3))
-    head.fit(vectors(rows.base, train, pairs), [example.label for example in train])
+    head.fit(vectors(rows.base, rows.known, train, pairs), [example.label for example in train])
     logs = np.full((len(rows.test), len(rows.labels)), np.log(1e-9))
-    logs[:, head.classes_] = head.predict_log_proba(vectors(rows.base, rows.test, rows.test_pairs))
+    logs[:, head.classes_] = head.predict_log_proba(vectors(rows.base, rows.known, rows.test, rows.test_pairs))
     return [
         _prediction(rows.labels, int(line.argmax()), example.label, line)
         for line, example in zip(logs, rows.test, strict=True)

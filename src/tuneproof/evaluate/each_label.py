@@ -56,8 +56,8 @@ def frozen_each(rows: Rows) -> list[Prediction]:
 
     chosen = np.random.default_rng(rows.seed).permutation(len(rows.train))[:LINEAR_ROWS]
     pairs = [rows.train_pairs[index] for index in chosen] if rows.train_pairs else ()
-    train = vectors(rows.base, [rows.train[index] for index in chosen], pairs)
-    test = vectors(rows.base, rows.test, rows.test_pairs)
+    train = vectors(rows.base, rows.known, [rows.train[index] for index in chosen], pairs)
+    test = vectors(rows.base, rows.known, rows.test, rows.test_pairs)
     truth = _truth(rows.train)[chosen]
     shares = np.tile(truth.mean(axis=0), (len(rows.test), 1))  # of a label that all rows have, or none
     for at in _varying(truth):

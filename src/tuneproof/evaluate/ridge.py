@@ -67,8 +67,8 @@ def frozen_ridge(rows: Rows) -> list[Prediction]:
     train = [rows.train[index] for index in chosen]
     pairs = [rows.train_pairs[index] for index in chosen] if rows.train_pairs else ()
     head = make_pipeline(StandardScaler(), RidgeCV(alphas=FROZEN_ALPHAS))
-    head.fit(vectors(rows.base, train, pairs), _numbers(rows)[chosen])
-    return _said(rows, head.predict(vectors(rows.base, rows.test, rows.test_pairs)))
+    head.fit(vectors(rows.base, rows.known, train, pairs), _numbers(rows)[chosen])
+    return _said(rows, head.predict(vectors(rows.base, rows.known, rows.test, rows.test_pairs)))
 
 
 def _numbers(rows: Rows) -> Numbers:

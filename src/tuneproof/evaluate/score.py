@@ -32,7 +32,7 @@ from tuneproof.evaluate.slices import slice_names
 from tuneproof.memory import peak
 from tuneproof.methods import METHODS, merged
 from tuneproof.modalities import Example
-from tuneproof.predict import Predictor
+from tuneproof.predict import Known, Predictor
 from tuneproof.records import ModelFacts, Prediction, Row, Schema, Scores, Table
 from tuneproof.run import Run, write_atomically
 from tuneproof.stats.interval import Interval
@@ -58,6 +58,7 @@ class Subject:
     opponent: ModelFacts | None = None  # a chat model that is asked the same questions
     id: str = "test"  # of the evaluation: its folder under eval/
     leaked: int = 0  # test rows that were trained on, and are scored because somebody allowed it
+    known: Known = field(default_factory=Known)  # vectors of rows that prepare has computed
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,7 @@ def _rows(base: Predictor, subject: Subject, table: Table, test: Sequence[Exampl
         seed=subject.config.train.seed,
         train_pairs=pairs(subject.train),
         test_pairs=pairs(table),
+        known=subject.known,
     )
 
 

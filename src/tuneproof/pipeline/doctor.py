@@ -20,6 +20,7 @@ from tuneproof.errors import Error
 from tuneproof.pipeline.ready import Pretrained, Ready, diagnose, embedder, given, pretrained, tokens_of, understood
 from tuneproof.pipeline.view import View
 from tuneproof.pipeline.whole import created, located
+from tuneproof.predict import Known
 from tuneproof.prepare import Diagnosis, Examinable, Prepared, data_report, render_data, write_review
 from tuneproof.prepare.export import write_rows
 from tuneproof.prepare.sample import sample
@@ -74,7 +75,7 @@ def check(
     else:
         this = task_of(prepared.schema)
         found, why_none = _model(this, asked, given(inputs), view)
-        look = embedder(this, prepared.schema, found, asked, view) if found is not None else None
+        look = embedder(this, prepared.schema, found, asked, view, Known()) if found is not None else None
         answer = this.answer
     diagnosis = diagnose(prepared, answer, look, asked, view, why_none)
     tokens = None

@@ -21,7 +21,7 @@ from tuneproof.errors import ModelError, RunError
 from tuneproof.methods import room
 from tuneproof.modalities import MODALITIES, Encoder, TextEncoder
 from tuneproof.pipeline.view import View
-from tuneproof.predict import Vectors, embed
+from tuneproof.predict import Known, Vectors
 from tuneproof.prepare import Diagnosis, Examinable, Prepared, data_report, examine, prepare
 from tuneproof.prepare.check.subject import Embed
 from tuneproof.prepare.schema import Recogniser
@@ -80,6 +80,7 @@ class Made:
     tokens: Mapping[str, Any]
     diagnosis: Diagnosis
     report: Mapping[str, Any]
+    known: Known  # vectors that the doctor has computed
 
 
 def make(inputs: Inputs, asked: Config, view: View) -> Made:
@@ -87,7 +88,9 @@ def make(inputs: Inputs, asked: Config, view: View) -> Made:
     prepared = understood(inputs, asked, view)
     this = task_of(prepared.schema)
     found = pretrained(this, asked, given(inputs), view)
-    diagnosis = diagnose(prepared, this.answer, embedder(this, prepared.schema, found, asked, view), asked, view)
+    known = Known()
+    look = embedder(this, prepared.schema, found, asked, view, known)
+    diagnosis = diagnose(prepared, this.answer, look, asked, view)
     prepared = diagnosis.prepared
     view.say(f"Counting the tokens of {sum(prepared.ledger.used.values()):,} rows")
     data = asked.data
@@ -96,7 +99,7 @@ def make(inputs: Inputs, asked: Config, view: View) -> Made:
     ledger, tokens = with_drops(prepared, encoded), tokens_of(ready)
     diagnosis = diagnosis.with_tokens(encoded)
     report = data_report(inputs.told, prepared, ledger, diagnosis, tokens)
-    return Made(ready, prepared, ledger, tokens, diagnosis, report)
+    return Made(ready, prepared, ledger, tokens, diagnosis, report, known)
 
 
 def understood(inputs: Inputs, asked: Config, view: View, more: Mapping[str, Recogniser] | None = None) -> Prepared:
@@ -152,8 +155,8 @@ def diagnose(
     )
 
 
-def embedder(this: Task, schema: Schema, found: Pretrained, asked: Config, view: View) -> Embed | None:
-    """Texts to the mean state of the untouched model, fp32; the model is opened at the first use.
+def embedder(this: Task, schema: Schema, found: Pretrained, asked: Config, view: View, known: Known) -> Embed | None:
+    """Texts to the mean state of the untouched model, fp32; the model is opened at the first use. ``known`` grows.
 
     None where it is no encoder, or where opening it would take more than half of the free memory.
     """
@@ -164,17 +167,15 @@ def embedder(this: Task, schema: Schema, found: Pretrained, asked: Config, view:
     assert isinstance(encoder, TextEncoder), "an encoder model reads plain text"
     opened: list[Any] = []
 
-    def vectors(texts: Sequence[str]) -> Vectors:
+    def model() -> Any:
         if not opened:
             opened.append(this.answer.model(Path(found.facts.path), schema, seed=asked.train.seed).eval())
+        return opened[0]
+
+    def vectors(texts: Sequence[str]) -> Vectors:
         examples = [encoder.cut(encoder.encode(text)) for text in texts]
-        return embed(
-            opened[0],
-            encoder,
-            examples,
-            "fp32",
-            lambda done: view.looking("Vectors of the untouched model", done, len(texts)),
-        )
+        said = "Vectors of the untouched model"
+        return known.embed(model, encoder, examples, lambda done: view.looking(said, done, len(texts)))
 
     return vectors
 

@@ -27,6 +27,7 @@ from tuneproof.pipeline.planning import make_plan, plan_stage, timed
 from tuneproof.pipeline.ready import Inputs, Made, Ready, make, opponent, reopened
 from tuneproof.pipeline.repeats import repeat
 from tuneproof.pipeline.view import View
+from tuneproof.predict import Known
 from tuneproof.prepare import render_data
 from tuneproof.prepare.ledger import changed
 from tuneproof.prepare.read import read
@@ -94,20 +95,29 @@ def _stages(run: Run, view: View) -> Run:
     if work.config.train.seeds > 1 or work.config.evaluate.learning_curve:
         with timed(run, "again"):
             repeat(run, work, steps, ready.encoded, view)
-    report = evaluate(run, _subject(ready, work.config, retained, asks), view.say)
+    report = evaluate(run, _subject(run, ready, work.config, retained, asks), view.say)
     run.mark("scored")
     run.forget_checkpoints()
     view.scored(report)
     return run
 
 
-def _subject(ready: Ready, config: Config, retained: Sequence[Document], asks: ModelFacts | None) -> Subject:
+def _subject(run: Run, ready: Ready, config: Config, retained: Sequence[Document], asks: ModelFacts | None) -> Subject:
     splits, examples = ready.encoded.splits, ready.encoded.examples
     ids, schema = splits.validation.columns["id"], ready.schema
     _, spared = divided(ids, examples["validation"], schema.choices, schema.unanswered)
     both = {name: examples[name] for name in ("train", "test")}
     return Subject(
-        config, ready.schema, splits.train, splits.test, both, spared, retained, splits.validation, opponent=asks
+        config,
+        ready.schema,
+        splits.train,
+        splits.test,
+        both,
+        spared,
+        retained,
+        splits.validation,
+        opponent=asks,
+        known=Known.read(run.checkpoints),
     )
 
 
@@ -119,6 +129,8 @@ def _prepare_stage(run: Run, asked: Config, view: View) -> Ready:
         kept = run.asked
         inputs = Inputs(tuple(kept["files"]), tuple(Path(path) for path in kept["paths"]), kept["hints"])
         made = make(inputs, asked, view)
+        if asked.check.personal_data != "fix":  # vectors and keys are those of the texts as they were
+            made.known.write(run.checkpoints)
         write_data(run, made)
     run.mark("prepared")
     told(made, view)
