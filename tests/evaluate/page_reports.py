@@ -188,6 +188,21 @@ def overfitting(word: str = "some") -> dict[str, Any]:
     }
 
 
+def folds() -> dict[str, Any]:
+    values = (0.91, 0.935, 0.92)
+    return {
+        "runs": [
+            {"fold": i, "run": f"banking77-{i}", "value": v, "low": v - 0.02, "high": v + 0.015, "n": 1000}
+            for i, v in enumerate(values)
+        ],
+        "of": 5,
+        "mean": 0.9217,
+        "spread": 0.0126,
+        "percent": True,
+        "sentence": "3 of 5 folds: 92.2% on average. Not run yet: fold 3, 4 (--set data.fold=3).",
+    }
+
+
 def seeds() -> dict[str, Any]:
     values = (0.935, 0.931, 0.937)
     return {
@@ -416,6 +431,7 @@ def banking() -> dict[str, Any]:
         "calibration": calibration(),
         "forgetting": forgetting("linear probe"),
         "overfitting": overfitting(),
+        "folds": folds(),
         "seeds": seeds(),
         "learning_curve": learning_curve(),
         "prompted": prompted(),
@@ -680,6 +696,7 @@ def hostile_evidence() -> dict[str, Any]:
             "sets": [{"name": EVIL, "sentence": EVIL, "unit": EVIL, "lost": {"value": 0.1}, "verdict": EVIL}],
         },
         "overfitting": {"train": {"value": 0.1, "n": EVIL}, "sentence": EVIL, "verdict": EVIL, "limit": EVIL},
+        "folds": {"runs": [{"value": 0.1, "fold": EVIL, "n": EVIL}, {"value": 0.2, "run": EVIL}], "sentence": EVIL},
         "seeds": {"runs": [{"value": 0.1, "seed": EVIL}, {"value": 0.2}], "sentence": EVIL, "percent": EVIL},
         "learning_curve": {
             "points": [{"rows": 1, "value": 0.1, "low": EVIL}, {"rows": 2, "value": 0.1}],

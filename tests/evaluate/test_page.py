@@ -145,6 +145,7 @@ EVIDENCE = (
     "calibration",
     "forgetting",
     "overfitting",
+    "folds",
     "seeds",
     "learning_curve",
     "prompted",

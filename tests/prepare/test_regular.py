@@ -77,3 +77,16 @@ def test_lines_are_counted_through_quoted_cells() -> None:
     found = regular(b'a,b\r\n"1\r\n2","3\n4"\r\n5,6\r\n"",\r\n7,8', NAMES[:2], 1, ",")
     assert found is not None
     assert list(found[1]) == [2, 5, 6, 7] and found[0]["first"].to_list() == ["1\r\n2", "5", None, "7"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_blank_line_is_seen_wherever_it_stands(monkeypatch, end: str) -> None:
+    """Also where the pieces meet in which line ends are looked for."""
+    rows = [f"{number},x" for number in range(9)]
+    for size in (1, 2, 3, 7, 1000):
+        monkeypatch.setattr("tuneproof.prepare.regular.PIECE", size)
+        assert regular(end.join(["a,b", *rows, ""]).encode(), NAMES[:2], 1, ",") is not None
+        for at in range(len(rows)):
+            text = end.join(["a,b", *rows[:at], "", *rows[at:], ""])
+            assert regular(text.encode(), NAMES[:2], 1, ",") is None
+            assert regular(text.replace(f"{end}{end}", f'{end}"{end}{end}",y{end}').encode(), NAMES[:2], 1, ",")

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneproof.config import Data
+from tuneproof.config import Check, Data
 from tuneproof.errors import DataError
-from tuneproof.prepare import prepare
+from tuneproof.prepare import Diagnosis, Prepared, examine, prepare
 from tuneproof.prepare.fingerprint import digest
 from tuneproof.prepare.ledger import version
 from tuneproof.prepare.review import COLUMNS, FORMULA, apply, escaped, read_review, unescaped, write_review
@@ -259,3 +259,44 @@ def test_the_whole_stage_carries_it_out_and_its_ledger_closes(reviews_csv: Path,
 def test_empty_cells_at_the_end_may_be_missing(path: Path) -> None:
     """Excel leaves out the separators of empty cells at the end of a line; the last column is never empty."""
     assert COLUMNS[-1] == "id" and all(row["id"] for row in lines(path))
+
+
+MAIL = "jo@example.org"
+
+
+def redacted(file: Path, answers: Any) -> tuple[Prepared, Diagnosis]:
+    """The rows of ``file`` with a row that is nothing but an address, before and after the doctor replaces it."""
+    with file.open("a", encoding="utf-8") as out:
+        out.write(f"{MAIL},good\n")
+    before = prepare(file, Data(), answers)
+    options = Check(personal_data="fix", leakage="keep")
+    return before, examine(before, answers[before.schema.task], options, seed=0, no_embed="none")
+
+
+def test_from_the_review_of_redacted_rows_no_text_can_be_guessed_and_its_decisions_apply(
+    reviews_csv: Path, answers: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    before, after = redacted(reviews_csv, answers)
+    path = tmp_path / "review.csv"
+    other = finding(before.splits, "train", 0)
+    write_review([*after.findings, other], before.splits, path, after.prepared.splits)
+    guess = digest({"text": MAIL, "label": "good"})
+    assert any(guess in table.columns["id"] for _, table in before.splits.items())
+    assert guess not in path.read_text(encoding="utf-8-sig") and MAIL not in path.read_text(encoding="utf-8-sig")
+    rows = lines(path)
+    at = next(number for number, row in enumerate(rows) if "personal_data" in row["check"])
+    assert rows[at]["id"].startswith("keyed-") and rows[at]["line"] == "62"
+    assert unescaped(next(row for row in rows if row["line"] == str(other.line))["id"]) == other.id
+    edit(path, {at + 2: {"decision": "relabel", "new_label": "bad"}})
+    relabelled = prepare(reviews_csv, Data(), answers, review=str(path))
+    labels = {
+        text: label
+        for _, table in relabelled.splits.items()
+        for text, label in zip(table.columns["text"], table.columns["label"], strict=True)
+    }
+    assert labels[MAIL] == "bad" and relabelled.ledger.closes()
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "other home"))
+    with pytest.raises(DataError, match=r"no row of the data has the id") as refused:
+        prepare(reviews_csv, Data(), answers, review=str(path))
+    assert "the key of the placeholders" in refused.value.hint

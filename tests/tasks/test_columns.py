@@ -16,7 +16,7 @@ from tuneproof.tasks.tables import canonical_rows, canonical_texts
 
 TEXT = st.text(
     st.sampled_from(
-        [*"abAB .", "\t", "\n", "\x1c", "\x1f", "\x85", "\xa0", "\u2003", "\u3000", "\ufb01", "ß", "İ", "é"]
+        [*"abAB .!:9~\x7f", "\t", "\n", "\x1c", "\x1f", "\x85", "\xa0", "\u2003", "\u3000", "\ufb01", "ß", "İ", "é"]
     ),
     max_size=6,
 )  # white space of every kind, a ligature, letters that change their length when folded
@@ -29,9 +29,12 @@ def test_columns_equal_the_loop(cells: list[str | None]) -> None:
     assert column is not None and column.to_list() == cells
     assert columns.stripped(column).to_list() == [cell if cell is None else cell.strip() for cell in cells]
     assert columns.blank(column).to_list() == [cell is None or not cell.strip() for cell in cells]
+    digits = [cell is not None and cell[:1] in tuple("0123456789") for cell in cells]
+    assert columns.begins_between(column, "0", "9").to_list() == digits
     assert columns.folded(column).to_list() == [cell if cell is None else columns.fold(cell) for cell in cells]
     assert columns.is_first(column).to_list() == [cell not in cells[:row] for row, cell in enumerate(cells)]
     assert columns.distinct(cells) == list(dict.fromkeys(cells))
+    assert list(columns.counted(cells).items()) == [(cell, cells.count(cell)) for cell in dict.fromkeys(cells)]
     again = columns.repeated(column).to_list()
     assert all(again[row] for row, cell in enumerate(cells) if cells.count(cell) > 1)
 

@@ -19,6 +19,7 @@ from tuneproof.evaluate import measure, prompted, repeated
 from tuneproof.evaluate.calibrate import expected_error
 from tuneproof.evaluate.card import usage
 from tuneproof.evaluate.fairness import fairness
+from tuneproof.evaluate.folds import folds
 from tuneproof.evaluate.forgetting import told
 from tuneproof.evaluate.measures import MEASURES, Measure
 from tuneproof.evaluate.overfitting import learnt_by_heart
@@ -133,6 +134,7 @@ def build_report(run: Run, config: Config, schema: Schema, outcome: Outcome, ans
         "protected": _protected(outcome, config),
         "overfitting": outcome.overfitting,
         **repeats,
+        "folds": folds(run, scores) if outcome.about.get("id") == "test" else None,
         "calibration": _calibration(outcome),
         "forgetting": outcome.forgetting,
         "prompted": outcome.prompted,

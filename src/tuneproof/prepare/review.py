@@ -6,13 +6,16 @@
 ``decision`` is keep, drop, relabel (``new_label`` is one of the labels that exist) or relabel-new (a label of its own);
 nothing means that the row stays as it is. Decisions are about rows: texts are shown masked and cannot be changed here.
 A test row may be relabelled, because a person says that its truth is wrong, and is then told in the notes; it cannot be
-dropped, because what a test measures is not decided by what looks odd in it.
+dropped, because what a test measures is not decided by what looks odd in it. Where personal data was replaced, a row is
+named by its id under the key of the placeholders: from the id itself a short text could be guessed.
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import hashlib
+import hmac
 import io
 import re
 from collections import Counter
@@ -22,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from tuneproof.errors import DataError, nearest
+from tuneproof.personal.key import redaction_key
 from tuneproof.prepare import clean as cleaning
 from tuneproof.prepare.check.subject import shown
 from tuneproof.prepare.read import read
@@ -39,6 +43,7 @@ KEEP, DROP, RELABEL, NEW = "keep", "drop", "relabel", "relabel-new"
 DECISIONS = (KEEP, DROP, RELABEL, NEW)
 DROPPED = "dropped in review"
 TWICE = "exact duplicate after review"
+KEYED = "keyed-"  # begins the name of a row whose personal data was replaced
 TEXT_MOST = 2000  # characters of a text: a spreadsheet takes 32,767 and a person reads fewer
 # What a spreadsheet would calculate (with the wide forms of the signs), and our own mark.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'")
@@ -70,7 +75,8 @@ class Decisions:
 def write_review(findings: Sequence[Finding], splits: Splits, to: Path, after: Splits | None = None) -> int:
     """One line per row of ``splits`` that a finding names, in the order of the findings; the number of rows.
 
-    ``after`` are the rows as the doctor leaves them: what it took out already needs no decision and is not listed.
+    ``after`` are the rows as the doctor leaves them: what it took out already needs no decision and is not listed, and
+    what it repaired is named under the user's key.
     UTF-8 with a byte order mark, by which Excel knows it. DataError when ``to`` exists: a person may have worked on it.
     """
     if to.exists():
@@ -80,18 +86,20 @@ def write_review(findings: Sequence[Finding], splits: Splits, to: Path, after: S
         for side, table in splits.items()
         for index, line in enumerate(table.lines)
     }
-    left = _stands(after) if after is not None else None
+    left = _ids(after if after is not None else splits)
     rows: dict[tuple[str, str, int], list[Finding]] = {}
     for finding in findings:
         where = (finding.side, finding.file, finding.line)
-        if left is None or where in left:
+        if where in left:
             rows.setdefault(where, []).append(finding)
     tables = dict(splits.items())
     content = io.StringIO()
     writer = csv.DictWriter(content, COLUMNS, lineterminator="\r\n")
     writer.writeheader()
     for where, several in rows.items():
-        writer.writerow(_line(tables[where[0]], places[where], several))
+        row = tables[where[0]].row(places[where])
+        name = row["id"] if left[where] == row["id"] else _keyed(row["id"], redaction_key())
+        writer.writerow(_line(row, name, several))
     write_atomically(to, content.getvalue().encode("utf-8-sig"))
     return len(rows)
 
@@ -158,15 +166,21 @@ def unescaped(value: str) -> str:
 # -- writing
 
 
-def _stands(splits: Splits) -> set[tuple[str, str, int]]:
-    """Side, file and line of every row; ids change where a row is repaired."""
+def _ids(splits: Splits) -> dict[tuple[str, str, int], str]:
+    """The id of every row by side, file and line; it changes where a row is repaired."""
     return {
-        (side, table.file(index), table.lines[index]) for side, table in splits.items() for index in range(len(table))
+        (side, table.file(index), line): id
+        for side, table in splits.items()
+        for index, (line, id) in enumerate(zip(table.lines, table.columns["id"], strict=True))
     }
 
 
-def _line(table: Table, index: int, findings: Sequence[Finding]) -> dict[str, Any]:
-    row = table.row(index)
+def _keyed(id: str, key: bytes) -> str:
+    return KEYED + hmac.new(key, f"row:{id}".encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def _line(row: Mapping[str, Any], name: str, findings: Sequence[Finding]) -> dict[str, Any]:
+    """The cells of a row that the file calls ``name``."""
     score = next((one.score for one in findings if one.score is not None), None)
     texts = {
         "label": str(row.get("label", "")),
@@ -174,11 +188,11 @@ def _line(table: Table, index: int, findings: Sequence[Finding]) -> dict[str, An
         "text": _text(row),
         "check": ", ".join(dict.fromkeys(one.check for one in findings)),
         "side": findings[0].side,
-        "file": table.file(index),
-        "id": row["id"],
+        "file": findings[0].file,
+        "id": name,
     }
-    line = {name: escaped(text) for name, text in texts.items()}
-    return {**line, "line": table.lines[index], "score": "" if score is None else f"{score:.4g}"}
+    line = {column: escaped(text) for column, text in texts.items()}
+    return {**line, "line": findings[0].line, "score": "" if score is None else f"{score:.4g}"}
 
 
 def _text(row: Mapping[str, Any]) -> str:
@@ -207,10 +221,12 @@ class _Rows:
         self.tables = dict(splits.items())
         self.labels = schema.labels
         self.table = table
+        key = redaction_key() if any(unescaped(str(id)).startswith(KEYED) for id in table.columns["id"]) else None
         self.places: dict[str, list[tuple[str, int]]] = {}
         for side, rows in splits.items():
             for index, id in enumerate(rows.columns["id"]):
-                self.places.setdefault(id, []).append((side, index))
+                for name in (id,) if key is None else (id, _keyed(id, key)):
+                    self.places.setdefault(name, []).append((side, index))
 
     def decision(self, number: int) -> Decision | None:
         """What line ``number`` says, None where nothing was decided."""
@@ -238,9 +254,10 @@ class _Rows:
         """The row with this id; of two (one text in train and in the test file) the one on the side that is named."""
         found = self.places.get(unescaped(cells["id"]), [])
         if not found:
+            key = ", or the key of the placeholders" if unescaped(cells["id"]).startswith(KEYED) else ""
             raise DataError(
                 f'{where}: no row of the data has the id "{cells["id"][:16]}".',
-                "The data file was changed since the review was written, or the id was: write the review again.",
+                f"The data file was changed since the review was written, or the id was{key}: write the review again.",
             )
         return next((place for place in found if place[0] == cells.get("side")), found[0])
 

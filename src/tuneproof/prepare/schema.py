@@ -10,9 +10,11 @@ as sure are a question to the user. Nothing here knows a task: the answers are h
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import polars as pl
@@ -21,7 +23,7 @@ from tuneproof.config import Data
 from tuneproof.errors import ConfigError, DataError, nearest
 from tuneproof.records import Column, Guess, Schema, Table
 from tuneproof.tasks import layouts
-from tuneproof.tasks.columns import SPACES, blank, counted, distinct, repeated, strings, stripped
+from tuneproof.tasks.columns import SPACES, begins_between, blank, counted, distinct, repeated, strings, stripped
 from tuneproof.tasks.tables import Canonical
 
 NUMBER_BEGINS = f"^[{re.escape(SPACES)}]*[-+.0-9]"  # the others are looked at no longer
@@ -44,8 +46,9 @@ class Recogniser(Protocol):
 
 
 def columns(table: Table) -> list[Column]:
-    """Facts about every column, over all of its rows."""
-    return [_column(name, values) for name, values in table.columns.items()]
+    """Facts about every column, over all of its rows. Columns of text go to the cores of the machine."""
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as cores:
+        return list(cores.map(_column, table.columns, table.columns.values()))
 
 
 def infer(table: Table, answers: Mapping[str, Recogniser], asked: Data) -> Schema:
@@ -154,7 +157,8 @@ def _text_column(name: str, column: pl.Series) -> Column:
             return _facts(name, len(column), {(str, value): rows for value, rows in found.items()}, {}, {})
     missing = blank(column)
     present = column.filter(~missing) if missing.any() else column
-    maybe = present.filter(present.str.contains(NUMBER_BEGINS))
+    maybe = present.filter(~begins_between(present, ":", "~"))  # a letter, mostly
+    maybe = maybe.filter(maybe.str.contains(NUMBER_BEGINS))
     number = maybe.filter(stripped(maybe).str.contains(f"^(?:{layouts.NUMBER.pattern})$"))
     numbers = len(number)
     texts = len(present) - numbers

@@ -125,7 +125,7 @@ def _singled_out(schema: Schema, splits: Splits) -> Schema:
     labels = splits.train.columns["label"]
     steps = rules.in_order(schema.labels, schema.fields["label"])
     rare, outside = rules.rare_label(labels), rules.outside_label(schema.labels)
-    if list(splits.validation.columns["label"]).count(str(rare)) < rules.FEWEST:
+    if rare is not None and list(splits.validation.columns["label"]).count(rare) < rules.FEWEST:
         rare = None  # its F1 on so few rows would choose the weights by chance
     reasons = list(schema.reasons)
     if rare is not None:

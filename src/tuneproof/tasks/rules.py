@@ -11,7 +11,6 @@ answers are always the likeliest ones inherits ``Likeliest``.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from tuneproof.modalities import Example
 from tuneproof.records import Prediction, Schema
+from tuneproof.tasks import columns
 
 Floats = NDArray[np.float64]
 Rule = Mapping[str, Any]
@@ -67,7 +67,7 @@ class Likeliest:
 
 def rare_label(labels: Sequence[str]) -> str | None:
     """Of the labels of the training rows the rare one: the smaller of two, with a fifth of the rows at most."""
-    counts = Counter(labels)
+    counts = columns.counted(labels)
     if len(counts) != 2:
         return None
     label = min(counts, key=lambda name: (counts[name], name))

@@ -24,6 +24,7 @@ SECTIONS = (
     Section("slices", "Part by part", parts.slices),
     Section("protected", "Groups of people", parts.protected),
     Section("overfitting", "Did it learn by heart?", trained.overfitting),
+    Section("folds", "Fold by fold", trained.folds),
     Section("seeds", "The noise of training", trained.seeds),
     Section("learning_curve", "Would more data help?", trained.learning_curve),
     Section("calibration", "Can its confidence be believed?", trust.calibration),

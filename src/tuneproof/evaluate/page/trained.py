@@ -1,4 +1,4 @@
-"""Views of what training did: rows learnt by heart, noise between seeds, and whether more rows would help.
+"""Views of what training did: rows learnt by heart, folds, noise between seeds, and whether more rows would help.
 
     overfitting(report)["lines"][0]["plot"]     # training rows beside test rows as SVG
     learning_curve(report)["chart"]
@@ -45,6 +45,27 @@ def _line(one: View, name: str, kind: str, scale: charts.Scale) -> View:
     low, high = numbers.real(one.get("low")), numbers.real(one.get("high"))
     plot = charts.interval(scale, float(one["value"]), low, high, kind)
     return {**one, "name": name, "kind": kind, "bounds": [low, high], "plot": plot}
+
+
+def folds(report: View) -> View | None:
+    """The score on each fold, and their mean."""
+    found = mapping(report.get("folds"))
+    runs = [one for one in mappings(found.get("runs")) if numbers.real(one.get("value")) is not None]
+    if len(runs) < 2:
+        return None
+    percent = bool(found.get("percent"))
+    scale = scale_around(numbers.real(one.get(key)) for one in runs for key in ("value", "low", "high"))
+    own = mapping(report.get("run")).get("id")
+    lines = [
+        _line(one, f"fold {one.get('fold')}", "tuned" if one.get("run") == own else "baseline", scale) for one in runs
+    ]
+    return {
+        "sentence": found.get("sentence"),
+        "lines": lines,
+        "axis": charts.axis(scale, lambda x: numbers.tick(x, percent)),
+        "percent": percent,
+        "mean": numbers.real(found.get("mean")),
+    }
 
 
 def seeds(report: View) -> View | None:
