@@ -118,7 +118,7 @@ def page(found: dict[str, Any]) -> str:
         "# What it reaches on real data\n\n"
         "`tuneproof tune` with default settings and seed 0, one run each; MiniLM-L6 on banking77 (accuracy, higher is "
         "better), SmolLM2-135M-Instruct\non the chats (loss per answer token, lower is better). Made by "
-        "`python benchmarks/tune_real.py --data DIR`; the chats had a budget of 5 to 8 minutes.\n"
+        "`python benchmarks/tune_real.py --data DIR`; the chats had a budget (`--minutes`) of 8 or 9 minutes.\n"
         "Rows are the clusters of the chats' intervals.\n\n"
         f"Machine: {any_run['machine']}, shared with other work, so minutes are an upper bound; {versions}.\n\n"
         "| data | method | tuned model (95% interval) | beside it | test rows | steps | minutes | answers that stop "
