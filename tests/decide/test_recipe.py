@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -216,7 +217,7 @@ def test_a_token_of_an_answer_costs_what_the_later_ones_cost() -> None:
         return min(tokens, 6)
 
     order = [[[0, 1]], [[2, 3]]]
-    cost = measure(lambda step: None, lambda rows: None, order, [5, 6, 7, 8], 0, write)
+    cost = measure(lambda step: None, lambda rows: None, order, [5, 6, 7, 8], 0, write=write)
     assert 0.015 < cost.write_seconds < 0.06
 
 
@@ -232,3 +233,26 @@ def test_a_short_budget_makes_more_steps_of_fewer_rows(minutes: float, batch: in
     assert 0.98 * most - batch <= trained <= most + batch
     assert "train.batch_size" not in fit_budget(config, COST, volume, frozenset({"train.batch_size"}))
     assert "train.batch_size" not in fit_budget(config, COST, dataclasses.replace(volume, least_batch=0))
+
+
+def test_what_a_step_costs_whatever_its_rows_is_told_apart() -> None:
+    lengths = [10, 20, 30, 40] * 4
+
+    def step(micros: Sequence[Sequence[int]]) -> None:
+        time.sleep(0.1 + 0.002 * sum(lengths[row] for micro in micros for row in micro))
+
+    order = [[list(range(at, at + 8))] for at in (0, 8)]
+    cost = measure(step, lambda rows: None, order, lengths, 0, least=2)
+    assert cost.update_seconds == pytest.approx(0.1, rel=0.3)
+    assert cost.row_seconds == pytest.approx(0.05, rel=0.3)
+    assert cost.step(8) == pytest.approx(0.1 + 8 * 0.05, rel=0.15)
+    assert measure(step, lambda rows: None, order, lengths, 0).step(8) == pytest.approx(0.5, rel=0.15)
+
+
+def test_validation_takes_a_tenth_of_the_time_also_where_there_are_few_steps() -> None:
+    """Each look is at 32 rows at least, a third of whose cost in training is one forward pass."""
+    for rows in (60, 200, 400, 1000, 10_000):
+        config = decided({"train.epochs": 1.0}, "instruction", rows=rows).config
+        looks = -(-total_steps(config, rows) // config.train.validate_every)
+        looked = looks * config.evaluate.validation_rows
+        assert looks <= 8 and looked / 3 <= max(0.13 * rows, 3 * 32 / 3)

@@ -38,12 +38,17 @@ WRITERS = 2  # models that write answers: the tuned one and the untouched one
 class Cost:
     """Measured on this machine, for this plan."""
 
-    row_seconds: float  # one row through training, on average over an epoch
+    row_seconds: float  # one row more in a step, on average over an epoch
     token_seconds: float  # one token through training
     forward_seconds: float  # one token through prediction
     peak_bytes: int  # resident memory of a step with the longest rows
     estimated_bytes: int  # the same by arithmetic, before the model was loaded
+    update_seconds: float = 0.0  # of a step, whatever its rows
     write_seconds: float = 0.0  # one more token of the answers that the page shows, written side by side
+
+    def step(self, rows: int) -> float:
+        """Seconds of an update of the weights by so many rows."""
+        return self.update_seconds + rows * self.row_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +90,12 @@ def measure(
     steps: Sequence[Sequence[Sequence[int]]],
     lengths: Sequence[int],
     estimated: int,
+    least: int = 0,
     write: Callable[[int], int] | None = None,
 ) -> Cost:
     """Runs ``step`` on the longest rows once (memory, warm-up), then on some ordinary ones (time).
 
+    Where a step may shrink to ``least`` rows, such steps are run as well: what does not shrink with them is told apart.
     ``write`` makes the answers of the page, of at most so many tokens, and tells how many the longest has; None
     where there are none.
     """
@@ -96,19 +103,35 @@ def measure(
     longest = max(range(len(steps)), key=lambda index: max(lengths[row] for micro in steps[index] for row in micro))
     with Peak() as high:
         step(steps[longest])
-    rates = []
-    for index in range(min(STEPS, len(steps))):
-        with Peak() as one:
-            step(steps[index])
-        rates.append(one.seconds / max(1, tokens[index]))
+    tried = steps[:STEPS]
+    took = _seconds(step, tried)
     rows = [row for micro in steps[0] for row in micro]
     with Peak() as pass_:
         forward(rows)
     seconds = pass_.seconds / max(1, sum(lengths[row] for row in rows))
-    rate = statistics.median(rates)
-    # A step's cost follows its tokens, and rows differ widely in length: the mean row, at the measured rate.
+    update = 0.0
+    if least:
+        few = [[each[0][:least]] for each in tried]
+        shares = [sum(lengths[row] for row in each[0]) / all_ for each, all_ in zip(few, tokens, strict=False)]
+        update = statistics.median(
+            max(0.0, small - share * whole) / (1 - share) if share < 1 else 0.0
+            for small, whole, share in zip(_seconds(step, few), took, shares, strict=True)
+        )
+    rate = statistics.median(
+        max(0.0, whole - update) / max(1, count) for whole, count in zip(took, tokens, strict=False)
+    )
     written = 0.0 if write is None else _each_token(write)
-    return Cost(rate * statistics.mean(lengths), rate, seconds, high.bytes, estimated, written)
+    # A step's cost follows its tokens, and rows differ widely in length: the mean row, at the measured rate.
+    return Cost(rate * statistics.mean(lengths), rate, seconds, high.bytes, estimated, update, written)
+
+
+def _seconds(step: Callable[[Sequence[Sequence[int]]], None], steps: Sequence[Sequence[Sequence[int]]]) -> list[float]:
+    found = []
+    for one in steps:
+        with Peak() as took:
+            step(one)
+        found.append(took.seconds)
+    return found
 
 
 def _each_token(write: Callable[[int], int]) -> float:
@@ -131,18 +154,18 @@ def fit_budget(config: Config, cost: Cost, volume: Volume, asked: frozenset[str]
         return {}
     found: dict[str, Setting] = {}
     seconds = max(LEAST * 60 * minutes, 60 * minutes - _written(config, cost, volume))
-    rows = TRAIN_SHARE * seconds / (1.1 * cost.row_seconds * trainings(config))
+    time = TRAIN_SHARE * seconds / (1.1 * trainings(config))  # a tenth for validation
     steps, batch = total_steps(config, volume.rows), config.train.batch_size
-    if rows < steps * batch and volume.least_batch and "train.batch_size" not in asked:
-        while rows < STEPS_WANTED * batch and batch // 2 >= volume.least_batch:
+    if time < steps * cost.step(batch) and volume.least_batch and "train.batch_size" not in asked:
+        while time < STEPS_WANTED * cost.step(batch) and batch // 2 >= volume.least_batch:
             batch //= 2
+    possible = max(1, int(time / cost.step(batch)))
     if batch < config.train.batch_size:
-        why = f"{minutes:g} minutes allow {int(rows):,} rows: smaller batches make more steps of them"
+        why = f"{minutes:g} minutes allow {possible * batch:,} rows: smaller batches make more steps of them"
         found["train.batch_size"] = Setting(batch, why, "measured")
         steps = total_steps(config.replace({"train.batch_size": batch}), volume.rows)
-    possible = max(1, int(rows / batch))
     if possible < steps:
-        why = f"{minutes:g} minutes allow {possible:,} of {steps:,} steps at {batch * cost.row_seconds:.2f} s each"
+        why = f"{minutes:g} minutes allow {possible:,} of {steps:,} steps at {cost.step(batch):.2f} s each"
         found["train.epochs"] = Setting(round(config.train.epochs * possible / steps, 4), why, "measured")
     scored = max(30, int(SCORE_SHARE * seconds / _row_seconds(config, cost, volume)))
     if scored < volume.test_rows and config.evaluate.test_rows is None:

@@ -26,7 +26,7 @@ SPEAKS_WELL = 1_000_000_000  # parameters from which greedy answers seldom run i
 # Below that: with SmolLM2-135M on gsm8k 10 of 10 answers end with a penalty of 1.1, without it 7, with 1.2 only 6; on
 # medquad 12 of 12 with both, 9 of 10 with the penalty alone, 5 of 10 with neither.
 PENALTY, REPEATS = 1.1, 12
-VALIDATIONS = 8  # in a run
+VALIDATIONS, LOOKED_AT = 8, 32  # in a run, and the fewest rows that each looks at
 RETAINED = (60, 500)  # documents on which forgetting is measured: fewer tell little, more take longer than they tell
 FORWARD = 1 / 3  # of a training step that a forward pass takes
 # Times AdamW's learning rate. Lion: a step is a sign, 3 to 10 times as long (arXiv 2302.06675, section 5). Muon is
@@ -167,7 +167,8 @@ def _rates(config: Config, at: Situation) -> Values:
 
 def _pace(config: Config, at: Situation) -> Values:
     steps = total_steps(config, at.train_rows)
-    every = max(1, -(-steps // VALIDATIONS))
+    affordable = int(VALIDATION_SHARE * steps * config.train.batch_size / FORWARD / LOOKED_AT)
+    every = max(1, -(-steps // min(VALIDATIONS, max(2, affordable))))
     return {
         "train.validate_every": (every, f"{-(-steps // every)} times in {steps:,} steps"),
         "train.log_every": (max(1, min(10, steps // 40)), "often enough to draw the curve"),
@@ -178,7 +179,7 @@ def _validation(config: Config, at: Situation) -> Values:
     steps = total_steps(config, at.train_rows)
     trained = steps * config.train.batch_size
     times = -(-steps // config.train.validate_every)
-    rows = max(32, int(VALIDATION_SHARE * trained / FORWARD / times))
+    rows = max(LOOKED_AT, int(VALIDATION_SHARE * trained / FORWARD / times))
     return {
         "evaluate.validation_rows": (rows, f"at most: {times} validations in a tenth of the time of training"),
     }

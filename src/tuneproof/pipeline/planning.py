@@ -65,7 +65,7 @@ def make_plan(ready: Ready, view: View) -> dict[str, Any]:
         test_rows=len(examples["test"]),
         test_tokens=sum(len(example) for example in examples["test"]) / len(examples["test"]),
         passes=2 + len(ready.task.answer.baselines),  # the tuned model reads training rows as well
-        least_batch=2 if "evaluate.answers" in ready.task.answer.options else 0,
+        least_batch=_least_batch(ready),
         written="evaluate.answers" in ready.task.answer.options and ready.task.complete is not None,
     )
     tight = fit_budget(decided.config, cost, volume, ready.config.asked)
@@ -113,10 +113,16 @@ def _measured(ready: Ready, config: Config, longest: int) -> tuple[Cost, int, in
         order,
         lengths,
         estimated,
+        _least_batch(ready),
         _writing(state.model, ready, config),
     )
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in state.model.parameters()]
     return cost, sum(size for size, trains in sizes if trains), sum(size for size, _ in sizes)
+
+
+def _least_batch(ready: Ready) -> int:
+    """Rows to which a batch may shrink in a short budget: measured for tasks that write, and so allowed there."""
+    return 2 if "evaluate.answers" in ready.task.answer.options else 0
 
 
 def _writing(model: Module, ready: Ready, config: Config) -> Callable[[int], int] | None:
