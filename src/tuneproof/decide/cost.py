@@ -23,7 +23,7 @@ from tuneproof.records import ModelFacts, Setting
 STEPS = 3  # measured, after one that warms up
 WRITTEN = 12  # tokens that are written to see how long one takes
 # Shares of a budget of minutes, less what written answers take: nobody wants those cut short.
-TRAIN_SHARE = 0.6  # that training and its validations may take
+TRAIN_SHARE = 0.55  # that training and its validations may take
 SCORE_SHARE = 0.17  # that scoring of the test rows may take; the rest is loading, measuring, baselines and slack
 RETAIN_SHARE = 0.08  # that reading general documents may take, to see what was forgotten
 LEAST = 0.4  # of the budget that stays for all else, however long answers may become
