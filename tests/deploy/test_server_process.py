@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 from openai import APIStatusError, OpenAI
-from tuned_runs import chat_run, review_run  # noqa: F401  (fixtures)
 
 from tuneproof.deploy.registry import Registry
 from tuneproof.run import Run
@@ -79,13 +78,13 @@ class Process:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, review_run: Run, chat_run: Run) -> Iterator[Process]:  # noqa: F811
+def server(tmp_path_factory: pytest.TempPathFactory, review_run: Run, chat_run: Run) -> Iterator[Process]:
     process = Process(tmp_path_factory.mktemp("home"), str(review_run.path), str(chat_run.path))
     yield process
     assert process.end() == 0
 
 
-def test_openais_client_works_as_it_is(server: Process, chat_run: Run, review_run: Run) -> None:  # noqa: F811
+def test_openais_client_works_as_it_is(server: Process, chat_run: Run, review_run: Run) -> None:
     with OpenAI(base_url=f"{server.url}/v1", api_key=server.token, max_retries=0) as client:
         assert {model.id for model in client.models.list()} == {chat_run.id, review_run.id}
         messages: Any = [{"role": "user", "content": "1: what is the colour of snow"}]
@@ -111,7 +110,7 @@ def test_a_wrong_token_is_refused_over_the_wire(server: Process) -> None:
 
 def test_a_promotion_moves_a_running_server_and_a_rollback_moves_it_back(
     tmp_path: Path,
-    review_run: Run,  # noqa: F811
+    review_run: Run,
 ) -> None:
     registry = Registry(tmp_path / "tuneproof")
     first, second = (registry.register(review_run, "reviews") for _ in range(2))
@@ -149,7 +148,7 @@ def promote(registry: Registry, number: int) -> None:
         registry.decide("reviews", "promoted", version, aliases, expected=now, facts={})
 
 
-def test_ctrl_c_answers_what_it_has_begun(tmp_path: Path, chat_run: Run) -> None:  # noqa: F811
+def test_ctrl_c_answers_what_it_has_begun(tmp_path: Path, chat_run: Run) -> None:
     process = Process(tmp_path, str(chat_run.path))
     messages: Any = [{"role": "user", "content": "1: what is the colour of snow"}]
     with OpenAI(base_url=f"{process.url}/v1", api_key=process.token, max_retries=0) as client:
@@ -164,14 +163,14 @@ def test_ctrl_c_answers_what_it_has_begun(tmp_path: Path, chat_run: Run) -> None
     assert process.end(signal.SIGINT) == 0
 
 
-def test_a_killed_server_comes_back(tmp_path: Path, review_run: Run) -> None:  # noqa: F811
+def test_a_killed_server_comes_back(tmp_path: Path, review_run: Run) -> None:
     for _ in range(2):
         process = Process(tmp_path, str(review_run.path))
         assert process.post("/v1/classify", {"model": review_run.id, "input": "great"})["data"]
         assert process.end(signal.SIGKILL) == -signal.SIGKILL
 
 
-def test_a_port_that_is_taken_is_one_sentence(server: Process, tmp_path: Path, review_run: Run) -> None:  # noqa: F811
+def test_a_port_that_is_taken_is_one_sentence(server: Process, tmp_path: Path, review_run: Run) -> None:
     port = server.url.rsplit(":", 1)[1]
     command = [sys.executable, "-m", "tuneproof.cli", "serve", str(review_run.path), "--port", port]
     done = subprocess.run(

@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,11 +21,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tuneproof.deploy.server.access import Access
 from tuneproof.deploy.server.failures import Refusal
 from tuneproof.deploy.server.metrics import Metrics
+from tuneproof.records import Generation
 
 OPEN = frozenset({"/healthz"})
 SCOPES: Mapping[str, str] = {"/v1/feedback": "feedback", "/metrics": "metrics"}  # every other path: "infer"
 BODY_BYTES, BODY_SECONDS = 1 << 20, 10.0
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a model was asked and what it said, for another version that is asked the same."""
+
+    rows: Sequence[Mapping[str, Any]]
+    how: Generation
+    values: Sequence[Any]
+    seconds: float  # from the queue to the last answer
+    written: bool = False  # token by token, as text that ends where it was asked to
+    stops: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -40,6 +54,9 @@ class Exchange:
     tokens_out: int = 0
     texts: list[str] = field(default_factory=list)  # what was asked and answered, for a log that somebody turned on
     status: int = 499  # nobody saw an answer
+    broken: bool = False  # the model failed after the first part of its answer
+    key: str = ""  # decides about canary and shadow; "" where the request has no part in one
+    work: Work | None = None
 
 
 Record = Callable[[Exchange, float], None]
