@@ -27,6 +27,7 @@ class Process:
 
     def __init__(self, home: Path, *arguments: str) -> None:
         self.home = home
+        self.last_id = ""  # of the newest answer
         command = [sys.executable, "-m", "tuneproof.cli", "serve", *arguments, "--port", "0"]
         self.lines: list[str] = []
         self.process = subprocess.Popen(
@@ -64,6 +65,7 @@ class Process:
         request.add_header("Authorization", f"Bearer {self.token}")
         request.add_header("Content-Type", "application/json")
         with urllib.request.urlopen(request, timeout=60) as answer:
+            self.last_id = str(answer.headers["x-request-id"])
             found: dict[str, Any] = json.load(answer)
             return found
 
@@ -139,6 +141,27 @@ def test_a_promotion_moves_a_running_server_and_a_rollback_moves_it_back(
         thread.join(60)
     assert process.end() == 0
     assert not failed and set(seen) == {"reviews@1", "reviews@2"} and seen[-1] == "reviews@1"
+
+
+def test_a_canary_that_callers_call_wrong_is_stopped_for_good(tmp_path: Path, review_run: Run) -> None:
+    registry = Registry(tmp_path / "tuneproof")
+    for _ in range(2):
+        registry.register(review_run, "reviews")
+    promote(registry, 1)
+    process = Process(tmp_path, "reviews", "--canary", "reviews@challenger=50%")
+    answered: list[str] = []
+    while not any(line.what == "canary stopped" for line in registry.ledger("reviews")) and len(answered) < 400:
+        answer = process.post(
+            "/v1/classify", {"model": "reviews", "input": f"the lamp number {len(answered)} is great"}
+        )
+        answered.append(answer["model"])
+        score = 1.0 if answer["model"] == "reviews@1" else 0.0
+        process.post("/v1/feedback", {"request_id": process.last_id, "score": score})
+    assert set(answered) == {"reviews@1", "reviews@2"} and len(answered) < 400
+    after = {process.post("/v1/classify", {"model": "reviews", "input": f"clock {n}"})["model"] for n in range(20)}
+    assert after == {"reviews@1"} and process.end() == 0
+    assert "were wrong" in registry.ledger("reviews")[-1].facts["told"] and registry.verify() == []
+    assert registry.aliases("reviews")["champion"] == 1
 
 
 def promote(registry: Registry, number: int) -> None:

@@ -1,9 +1,8 @@
-"""A version beside the champion: a shadow changes no answer, a canary that does harm is stopped and the ledger says why."""
+"""A version beside the champion: a shadow changes no answer, a canary that does harm is stopped and the ledger tells."""
 
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -22,7 +21,7 @@ from tuneproof.deploy.server.loaded import STOPPED, Loaded, Tried
 from tuneproof.deploy.server.metrics import Metrics
 from tuneproof.deploy.server.serving import Serving
 from tuneproof.deploy.server.shadow import QUEUE, Shadow
-from tuneproof.errors import ConfigError, RunError
+from tuneproof.errors import BusyError, ConfigError, RunError
 from tuneproof.modalities import MODALITIES
 from tuneproof.predict import Predictor
 from tuneproof.records import Generation
@@ -218,18 +217,177 @@ def test_a_shadow_is_asked_the_same_and_changes_nothing(served: Served, shadow: 
     assert new["p95"] > 0 and "0 full, 0 busy, 0 drawn" in shadow.record()["notes"]["not asked"]
 
 
-def test_a_shadow_that_answers_otherwise_or_not_at_all_is_counted(
+def shadowed(served: Served, predictor: Predictor, **more: Any) -> Shadow:
+    """Another version in the place of the shadow that is there."""
+    hosted = served.models.add("reviews@3", predictor)
+    served.models.end("reviews", "another one")
+    found = Shadow(hosted, "reviews@1", 1.0, served.metrics, **{"busy": served.models.busy, **more})
+    served.models.begin("reviews", found)
+    return found
+
+
+def test_a_shadow_that_answers_otherwise_is_counted(served: Served, shadow: Shadow, review_run: Run) -> None:
+    other = Predictor.open(review_run)
+    head = next(module for name, module in other.model.named_modules() if name == "classifier")
+    head.weight.data, head.bias.data = -head.weight.data, -head.bias.data
+    found = shadowed(served, other)
+    served.post("/v1/classify", {"model": "reviews", "input": TEXTS[:5]})
+    wait(lambda: found.record()["sides"][1]["answers"] == 5)
+    assert found.record()["sides"][1]["counts"] == [[0, 5], [0, 5]]
+    found.end("over")
+
+
+def test_a_shadow_that_cannot_answer_is_counted(
     served: Served, shadow: Shadow, reviewer: Predictor, review_run: Run
 ) -> None:
-    shadow.end("another one")
-    short = replace(reviewer, encoder=MODALITIES["text"](review_run.model, 4))
-    swapped = replace(reviewer, answer=reviewer.answer.ruled(None), schema=reviewer.schema)
-    del swapped
-    served.models.add("reviews@3", short)
-    other = Shadow(served.models.get("reviews@3"), "reviews@1", 1.0, served.metrics, served.models.busy)
-    served.models.begin("reviews", other)
-    for text in TEXTS[:5]:
+    found = shadowed(served, replace(reviewer, encoder=MODALITIES["text"](review_run.model, 4)))
+    served.post("/v1/classify", {"model": "reviews", "input": TEXTS[:5]})
+    wait(lambda: found.record()["sides"][1]["answers"] == 5)
+    assert found.record()["sides"][1]["counts"] == [[5, 5], [0, 0]]
+    broken = shadowed(served, replace(reviewer, model=None))  # type: ignore[arg-type]
+    for _ in range(3):
+        served.post("/v1/classify", {"model": "reviews", "input": "great"})
+    wait(lambda: "failed again and again" in broken.record()["state"])
+    assert broken.join(10)
+
+
+def test_a_machine_without_time_skips_the_shadow_and_counts_it(
+    served: Served, shadow: Shadow, reviewer: Predictor
+) -> None:
+    found = shadowed(served, reviewer, busy=lambda hosted: True, patience=0.3)
+    began = time.monotonic()
+    for text in TEXTS[: QUEUE + 6]:
         served.post("/v1/classify", {"model": "reviews", "input": text})
-    wait(lambda: other.record()["sides"][1]["answers"] == 5)
-    assert other.record()["sides"][1]["counts"][0] == [5, 5]
+    assert time.monotonic() - began < 10
+    wait(lambda: "0 waiting" not in found.record()["notes"]["not asked"] and "5 full" in full(found))
+    wait(lambda: f"{QUEUE + 1} busy" in full(found))
+    assert found.record()["sides"][1]["answers"] == 0
+    found.end("over")
+
+
+def full(shadow: Shadow) -> str:
+    return str(shadow.record()["notes"]["not asked"])
+
+
+def test_a_written_answer_is_compared_and_ends_when_a_caller_comes(
+    served: Served, chatter: Predictor, chat_run: Run
+) -> None:
+    hosted = served.models.add("chats@2", Predictor.open(chat_run))
+    served.models.point("chats", {"champion": "chats@1", "challenger": "chats@2"})
+    found = Shadow(hosted, "chats@1", 1.0, served.metrics, served.models.busy)
+    served.models.begin("chats", found)
+    for more in ({}, {"stream": True}, {"stop": "a"}, {"max_tokens": 2}):
+        served.post("/v1/chat/completions", {"model": "chats", **QUESTION, **more})
+    served.post("/v1/chat/completions", {"model": "chats", **QUESTION, "temperature": 1.0})
+    wait(lambda: counted(served, "same", "chats") == 4)
+    assert "1 drawn" in full(found) and found.record()["sides"][1]["counts"] == [[0, 4], [4, 4]]
+    served.models.end("chats", "another one")
+    asked: list[int] = []
+
+    def after_three(hosted: Any) -> bool:
+        asked.append(1)
+        return hosted.batcher.idle is False and len(asked) > 3
+
+    other = Shadow(hosted, "chats@1", 1.0, served.metrics, after_three, patience=0.5)
+    served.models.begin("chats", other)
+    served.post("/v1/chat/completions", {"model": "chats", **QUESTION})
+    wait(lambda: "1 busy" in full(other))
+    assert other.record()["sides"][1]["answers"] == 0 and hosted.batcher.idle
     other.end("over")
+
+
+# -- the registry says so
+
+
+def registered(registry: Registry, run: Run, count: int) -> None:
+    for _ in range(count):
+        version = registry.register(run, "reviews")
+        if version.number == 1:
+            promote(registry, 1)
+
+
+def promote(registry: Registry, number: int) -> None:
+    version = registry.listed(f"reviews@{number}")
+    with registry.deciding("reviews") as now:
+        aliases = {key: value for key, value in now.items() if value != number} | {"champion": number}
+        registry.decide("reviews", "promoted", version, aliases, expected=now, facts={})
+
+
+def loaded_of(registry: Registry, kind: str, text: str, said: list[str]) -> Loaded:
+    tried = Tried.of(kind, text)
+    loaded = Loaded(Models(Metrics()), registry, {"reviews": tried})
+    loaded.check(["reviews"])
+    loaded.load("reviews", said.append)
+    return loaded
+
+
+def test_the_ledger_says_why_a_canary_was_stopped_and_it_stays_so(tmp_path: Path, review_run: Run) -> None:
+    registry, said = Registry(tmp_path / "home"), list[str]()
+    registered(registry, review_run, 2)
+    loaded = loaded_of(registry, "canary", "reviews@challenger=50%", said)
+    canary = loaded.models.trials()["reviews"]
+    assert isinstance(canary, Canary) and canary.label == "reviews@2"
+    for _ in exchanges(random.Random(1), canary, 200, lambda new: 0.01, (0.0, 0.9)):
+        pass
+    assert canary.stopped and loaded.unwritten
+    with registry.deciding("reviews"), pytest.raises(BusyError):
+        loaded.keep()
+    loaded.keep()
+    assert not loaded.unwritten
+    loaded.keep()
+    line = registry.ledger("reviews")[-1]
+    assert (line.what, line.version, line.facts["told"]) == (STOPPED, 2, canary.stopped)
+    assert [each.what for each in registry.ledger("reviews")].count(STOPPED) == 1
+    assert registry.aliases("reviews") == {"champion": 1, "challenger": 2} and registry.verify() == []
+    shown = "\n".join(table(registry, "reviews"))
+    assert "canary of @2 beside @1, 0.5 of requests" in shown and f"stopped: {canary.stopped}" in shown
+    again = loaded_of(registry, "canary", "reviews@2=50%", said)
+    assert not again.models.trials() and "a canary of it was stopped" in said[-1]
+    assert again.models.get("reviews", "anybody").label == "reviews@1"
+    for each in (loaded, again):
+        each.models.close(10)
+
+
+def test_a_trial_follows_its_alias_and_ends_when_its_version_is_promoted(tmp_path: Path, review_run: Run) -> None:
+    registry, said = Registry(tmp_path / "home"), list[str]()
+    registered(registry, review_run, 2)
+    loaded = loaded_of(registry, "shadow", "reviews@challenger=100%", said)
+    assert loaded.models.trials()["reviews"].label == "reviews@2"
+    registered(registry, review_run, 1)
+    assert loaded.point("reviews", loaded.wanted("reviews", said.append), said.append)
+    assert loaded.models.trials()["reviews"].label == "reviews@3"
+    assert loaded.models.labels() == {"reviews@1", "reviews@3"} and loaded.unwritten
+    promote(registry, 3)
+    assert loaded.point("reviews", loaded.wanted("reviews", said.append), said.append)
+    assert not loaded.models.trials() and loaded.models.labels() == {"reviews@3"}
+    loaded.keep()
+    shown = "\n".join(table(registry, "reviews"))
+    assert shown.count("ended: an alias moved") == 2 and "same answer" in shown and registry.verify() == []
+    loaded.models.close(10)
+
+
+def test_a_trial_without_effect_is_refused(tmp_path: Path, review_run: Run) -> None:
+    registry = Registry(tmp_path / "home")
+    registered(registry, review_run, 1)
+    for which, error, message in (("1", ConfigError, "that is the champion"), ("challenger", RunError, "challenger")):
+        with pytest.raises(error, match=message):
+            loaded_of(registry, "canary", f"reviews@{which}=5%", [])
+    with pytest.raises(ConfigError, match="is not served here"):
+        Loaded(Models(Metrics()), registry, {"reviews": Tried.of("canary", "reviews@2=5%")}).check(["others"])
+
+
+def test_a_version_to_try_that_does_not_open_leaves_the_champion_alone(tmp_path: Path, review_run: Run) -> None:
+    registry, said = Registry(tmp_path / "home"), list[str]()
+    registered(registry, review_run, 2)
+    loaded = loaded_of(registry, "shadow", "reviews@challenger=100%", said)
+    third = registry.register(review_run, "reviews")
+    weights = third.path / "model" / "tokenizer.json"
+    weights.unlink()
+    for _ in range(2):
+        loaded.point("reviews", loaded.wanted("reviews", said.append), said.append)
+    assert sum("reviews@3 is not tried" in line for line in said) == 1
+    assert not loaded.models.trials() and loaded.models.get("reviews").label == "reviews@1"
+    promote(registry, 2)
+    assert loaded.point("reviews", loaded.wanted("reviews", said.append), said.append)
+    assert loaded.models.get("reviews").label == "reviews@2"
+    loaded.models.close(10)
