@@ -143,27 +143,6 @@ def test_a_promotion_moves_a_running_server_and_a_rollback_moves_it_back(
     assert not failed and set(seen) == {"reviews@1", "reviews@2"} and seen[-1] == "reviews@1"
 
 
-def test_a_canary_that_callers_call_wrong_is_stopped_for_good(tmp_path: Path, review_run: Run) -> None:
-    registry = Registry(tmp_path / "tuneproof")
-    for _ in range(2):
-        registry.register(review_run, "reviews")
-    promote(registry, 1)
-    process = Process(tmp_path, "reviews", "--canary", "reviews@challenger=50%")
-    answered: list[str] = []
-    while not any(line.what == "canary stopped" for line in registry.ledger("reviews")) and len(answered) < 400:
-        answer = process.post(
-            "/v1/classify", {"model": "reviews", "input": f"the lamp number {len(answered)} is great"}
-        )
-        answered.append(answer["model"])
-        score = 1.0 if answer["model"] == "reviews@1" else 0.0
-        process.post("/v1/feedback", {"request_id": process.last_id, "score": score})
-    assert set(answered) == {"reviews@1", "reviews@2"} and len(answered) < 400
-    after = {process.post("/v1/classify", {"model": "reviews", "input": f"clock {n}"})["model"] for n in range(20)}
-    assert after == {"reviews@1"} and process.end() == 0
-    assert "were wrong" in registry.ledger("reviews")[-1].facts["told"] and registry.verify() == []
-    assert registry.aliases("reviews")["champion"] == 1
-
-
 def promote(registry: Registry, number: int) -> None:
     version = registry.resolve(f"reviews@{number}")
     with registry.deciding("reviews") as now:
@@ -186,11 +165,26 @@ def test_ctrl_c_answers_what_it_has_begun(tmp_path: Path, chat_run: Run) -> None
     assert process.end(signal.SIGINT) == 0
 
 
-def test_a_killed_server_comes_back(tmp_path: Path, review_run: Run) -> None:
+def test_a_harmful_canary_is_stopped_and_a_killed_server_comes_back_without_it(tmp_path: Path, review_run: Run) -> None:
+    registry = Registry(tmp_path / "tuneproof")
     for _ in range(2):
-        process = Process(tmp_path, str(review_run.path))
-        assert process.post("/v1/classify", {"model": review_run.id, "input": "great"})["data"]
-        assert process.end(signal.SIGKILL) == -signal.SIGKILL
+        registry.register(review_run, "reviews")
+    promote(registry, 1)
+    process = Process(tmp_path, "reviews", "--canary", "reviews@2=50%")
+    answered: list[str] = []
+    while registry.ledger("reviews")[-1].what != "canary stopped" and len(answered) < 400:
+        body = {"model": "reviews", "input": f"the lamp number {len(answered)} is great"}
+        answered.append(process.post("/v1/classify", body)["model"])
+        score = 1.0 if answered[-1] == "reviews@1" else 0.0  # what its callers say
+        process.post("/v1/feedback", {"request_id": process.last_id, "score": score})
+    assert set(answered) == {"reviews@1", "reviews@2"}
+    assert "were wrong" in registry.ledger("reviews")[-1].facts["told"]
+    assert process.end(signal.SIGKILL) == -signal.SIGKILL
+    assert registry.verify() == [] and registry.aliases("reviews")["champion"] == 1
+    process = Process(tmp_path, "reviews", "--canary", "reviews@2=50%")
+    process.wait_for("reviews@2 answers nobody: a canary of it was stopped")
+    after = {process.post("/v1/classify", {"model": "reviews", "input": f"clock {n}"})["model"] for n in range(20)}
+    assert after == {"reviews@1"} and process.end(signal.SIGKILL) == -signal.SIGKILL
 
 
 def test_a_port_that_is_taken_is_one_sentence(server: Process, tmp_path: Path, review_run: Run) -> None:

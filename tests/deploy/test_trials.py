@@ -1,4 +1,4 @@
-"""A version beside the champion: a shadow changes no answer, a canary that does harm is stopped and the ledger tells."""
+"""A version beside the champion: a shadow changes no answer, a harmful canary is stopped and the ledger says why."""
 
 from __future__ import annotations
 
