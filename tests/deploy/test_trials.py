@@ -214,7 +214,7 @@ def test_a_shadow_is_asked_the_same_and_changes_nothing(served: Served, shadow: 
     wait(lambda: counted(served, "same") == 10)
     old, new = shadow.record()["sides"]
     assert (old["answers"], new["answers"]) == (10, 10) and new["counts"] == [[0, 10], [10, 10]]
-    assert new["p95"] > 0 and "0 full, 0 busy, 0 drawn" in shadow.record()["notes"]["not asked"]
+    assert new["p95"] > 0 and "0 full, 0 busy, 0 drawn" in shadow.record()["notes"]["requests not asked"]
 
 
 def shadowed(served: Served, predictor: Predictor, **more: Any) -> Shadow:
@@ -254,19 +254,22 @@ def test_a_shadow_that_cannot_answer_is_counted(
 def test_a_machine_without_time_skips_the_shadow_and_counts_it(
     served: Served, shadow: Shadow, reviewer: Predictor
 ) -> None:
-    found = shadowed(served, reviewer, busy=lambda hosted: True, patience=0.3)
-    began = time.monotonic()
+    found = shadowed(served, reviewer, busy=lambda hosted: True, patience=60)
     for text in TEXTS[: QUEUE + 6]:
-        served.post("/v1/classify", {"model": "reviews", "input": text})
-    assert time.monotonic() - began < 10
-    wait(lambda: "0 waiting" not in found.record()["notes"]["not asked"] and "5 full" in full(found))
-    wait(lambda: f"{QUEUE + 1} busy" in full(found))
-    assert found.record()["sides"][1]["answers"] == 0
-    found.end("over")
+        assert served.post("/v1/classify", {"model": "reviews", "input": text}).json["model"] == "reviews@1"
+    assert f"5 full, 0 busy, 0 drawn; {QUEUE} waiting" == full(found)
+    served.models.end("reviews", "another one")
+    assert found.join(10)
+    hasty = Shadow(served.models.get(found.label), "reviews@1", 1.0, served.metrics, lambda hosted: True, patience=0.05)
+    served.models.begin("reviews", hasty)
+    served.post("/v1/classify", {"model": "reviews", "input": "great"})
+    wait(lambda: "0 full, 1 busy, 0 drawn" == full(hasty))
+    assert hasty.record()["sides"][1]["answers"] == 0
+    hasty.end("over")
 
 
 def full(shadow: Shadow) -> str:
-    return str(shadow.record()["notes"]["not asked"])
+    return str(shadow.record()["notes"]["requests not asked"])
 
 
 def test_a_written_answer_is_compared_and_ends_when_a_caller_comes(
@@ -340,7 +343,7 @@ def test_the_ledger_says_why_a_canary_was_stopped_and_it_stays_so(tmp_path: Path
     assert [each.what for each in registry.ledger("reviews")].count(STOPPED) == 1
     assert registry.aliases("reviews") == {"champion": 1, "challenger": 2} and registry.verify() == []
     shown = "\n".join(table(registry, "reviews"))
-    assert "canary of @2 beside @1, 0.5 of requests" in shown and f"stopped: {canary.stopped}" in shown
+    assert "canary of @2 beside @1, 50% of requests" in shown and f"stopped: {canary.stopped}" in shown
     again = loaded_of(registry, "canary", "reviews@2=50%", said)
     assert not again.models.trials() and "a canary of it was stopped" in said[-1]
     assert again.models.get("reviews", "anybody").label == "reviews@1"
@@ -363,6 +366,16 @@ def test_a_trial_follows_its_alias_and_ends_when_its_version_is_promoted(tmp_pat
     loaded.keep()
     shown = "\n".join(table(registry, "reviews"))
     assert shown.count("ended: an alias moved") == 2 and "same answer" in shown and registry.verify() == []
+    loaded.models.close(10)
+
+
+def test_a_version_that_is_served_by_its_number_stays(tmp_path: Path, review_run: Run) -> None:
+    registry = Registry(tmp_path / "home")
+    registered(registry, review_run, 2)
+    loaded = Loaded(Models(Metrics()), registry)
+    for reference in ("reviews@2", "reviews"):
+        loaded.load(reference, lambda line: None)
+    assert loaded.models.labels() == {"reviews@1", "reviews@2"}
     loaded.models.close(10)
 
 

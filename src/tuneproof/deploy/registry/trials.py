@@ -39,7 +39,7 @@ def told(folder: Path) -> list[list[str]]:
 
 def _told(record: Mapping[str, Any]) -> list[str]:
     head = (
-        f"{record['kind']} of @{record['version']} beside @{record['champion']}, {record['share']:.3g} of requests, "
+        f"{record['kind']} of @{record['version']} beside @{record['champion']}, {100 * record['share']:g}% of requests, "
         f"{record['since'][:16].replace('T', ' ')} to {record['until'][:16].replace('T', ' ')}: {record['state']}"
     )
     rows = [("", "answers", *record["counts"], "p50", "p95"), *(_side(side) for side in record["sides"])]

@@ -42,7 +42,7 @@ class _Said:
 
     new: bool
     key: str
-    values: tuple[Any, ...]
+    values: tuple[str | None, ...]  # None: not a text that could be compared
 
 
 class Canary:
@@ -73,9 +73,10 @@ class Canary:
         return share_of(key) < self.share
 
     def heard(self, exchange: Exchange, seconds: float) -> None:
-        if not self.share or exchange.status == 499:  # a caller who left says nothing about the version
-            return
-        new, bad = f"{exchange.model}@{exchange.version}" == self.label, failed(exchange)
+        label = f"{exchange.model}@{exchange.version}"
+        if not self.share or label not in (self.label, self.champion) or exchange.status == 499:
+            return  # stopped; begun under another champion; a caller who left says nothing about a version
+        new, bad = label == self.label, failed(exchange)
         for sides in ((self._old, self._new), self._window):
             sides[new].heard(seconds, bad)
         slow = self._is_slow(new, seconds, bad)
@@ -86,7 +87,8 @@ class Canary:
         if not new and self._old.answers % FIRST_LOOK == 0:
             self._slow = percentile(self._old.seconds, SLOW)
         if exchange.work is not None:
-            self._said[exchange.id] = _Said(new, exchange.key, tuple(exchange.work.values))
+            texts = tuple(value if isinstance(value, str) else None for value in exchange.work.values)
+            self._said[exchange.id] = _Said(new, exchange.key, texts)
             if len(self._said) > JUDGED:
                 self._said.popitem(last=False)
         if self._window[1].answers == WINDOW:
@@ -201,11 +203,11 @@ def _first(counted: OrderedDict[str, None], key: str) -> bool:
     return True
 
 
-def _wrong(value: Any, given: Mapping[str, Any]) -> float | None:
+def _wrong(value: str | None, given: Mapping[str, Any]) -> float | None:
     """How wrong an answer was by what its caller said: 0 to 1; None where the two cannot be compared."""
     if "score" in given:
         return 1.0 - float(given["score"])
-    if not isinstance(value, str):
+    if value is None:
         return None
     (said,) = given.values()
     return float(value.strip() != said.strip())

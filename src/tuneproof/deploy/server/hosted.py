@@ -73,6 +73,7 @@ class Models:
     _hosted: dict[str, Hosted] = field(default_factory=dict)
     _aliases: dict[str, dict[str, str]] = field(default_factory=dict)
     _trials: dict[str, Trial] = field(default_factory=dict)
+    _pinned: set[str] = field(default_factory=set)  # asked for by their own label, whatever the aliases name
 
     def add(self, label: str, predictor: Predictor) -> Hosted:
         """Make a loaded model answer to its own label."""
@@ -80,10 +81,14 @@ class Models:
         self._hosted[label] = hosted
         return hosted
 
+    def pin(self, label: str) -> None:
+        """Keep this version, whatever the aliases name."""
+        self._pinned.add(label)
+
     def point(self, name: str, aliases: Mapping[str, str]) -> None:
         """From now on ``name`` and ``name@alias`` are these versions; versions that nothing names any more go."""
         self._aliases[name] = dict(aliases)
-        kept = {label for pointed in self._aliases.values() for label in pointed.values()}
+        kept = self._pinned | {label for pointed in self._aliases.values() for label in pointed.values()}
         for label in [label for label, hosted in self._hosted.items() if hosted.name == name and label not in kept]:
             self._hosted.pop(label).batcher.close()
 
@@ -128,7 +133,7 @@ class Models:
         trial = self._trials.get(name)
         if not at and trial is not None and trial.takes(key):
             return self._hosted[trial.label]
-        label = pointed.get(which or CHAMPION, asked)
+        label = pointed.get(which if at else CHAMPION, asked)
         if label not in self._hosted:
             hint = nearest(asked, [*self._aliases, *self._hosted])
             message = f"There is no such model here. {hint}".strip()

@@ -11,9 +11,11 @@ A champion is always followed, whatever becomes of the version that is tried bes
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tuneproof.deploy.registry import Registry, Version, found, trials
 from tuneproof.deploy.registry.home import CHAMPION, Reference
@@ -70,6 +72,7 @@ class Loaded:
     _places: dict[Trial, Path] = field(default_factory=dict)  # of the records of trials
     _ended: list[Trial] = field(default_factory=list)  # those whose last record is still to be written
     _told: set[str] = field(default_factory=set)  # canaries that were stopped and stand in the ledger
+    _keeping: threading.Lock = field(default_factory=threading.Lock)
 
     def check(self, references: Sequence[str]) -> None:
         """Error for a trial that would have no effect: of a name that is not served, or of no version."""
@@ -91,6 +94,7 @@ class Loaded:
             self.add(what.id, what, say)
         elif "@" in reference and not reference.endswith("@champion"):
             self.add(what.label, what.run, say)
+            self.models.pin(what.label)
         else:
             self.point(what.name, self.wanted(what.name, say), say)
 
@@ -188,17 +192,22 @@ class Loaded:
 
     def keep(self) -> None:
         """Write down what trials have seen: their records, and in the ledger why a canary was stopped."""
-        for trial in [*self._ended, *self.models.trials().values()]:
-            record = trial.record()
-            trials.write(self._places[trial], record)
-            if trial.stopped and trial.label not in self._told:
-                name = trial.label.partition("@")[0]
-                with self.registry.deciding(name) as now:
-                    version, facts = self.registry.listed(trial.label), {"told": trial.stopped}
-                    self.registry.decide(name, STOPPED, version, now, expected=now, facts=facts, gate=record)
-                self._told.add(trial.label)
-            if trial in self._ended:
-                self._ended.remove(trial)
+        with self._keeping:  # the end of the server does not wait for the look that is on its way
+            for trial in [*self._ended, *self.models.trials().values()]:
+                record = trial.record()
+                trials.write(self._places[trial], record)
+                if trial.stopped and trial.label not in self._told:
+                    self._decide(trial, record)
+                if trial in self._ended:
+                    self._ended.remove(trial)
+
+    def _decide(self, trial: Trial, record: Mapping[str, Any]) -> None:
+        """One line of the ledger; BusyError while another process decides, and then at the next look."""
+        name = trial.label.partition("@")[0]
+        with self.registry.deciding(name) as now:
+            version, facts = self.registry.listed(trial.label), {"told": trial.stopped}
+            self.registry.decide(name, STOPPED, version, now, expected=now, facts=facts, gate=record)
+        self._told.add(trial.label)
 
     def _stopped(self, name: str, number: int) -> str:
         """Why a canary of this version was stopped, as the ledger says; "" where none was."""

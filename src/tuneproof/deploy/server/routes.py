@@ -252,6 +252,7 @@ def routed(state: State) -> Starlette:
         routes=[Route(path, _named(handler, path), methods=[verb]) for verb, path, handler in ROUTES],
         exception_handlers={Refusal: _refused, HTTPException: _not_routed},
     )
+    app.router.redirect_slashes = False  # a path that is nearly right is no path
     app.state.tuneproof = state
     return app
 

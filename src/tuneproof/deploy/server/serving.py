@@ -19,8 +19,9 @@ from pathlib import Path
 
 import uvicorn
 
-from tuneproof.deploy.registry.home import home, private
+from tuneproof.deploy.registry.home import CHAMPION, home, private
 from tuneproof.deploy.server.access import Access
+from tuneproof.deploy.server.connection import Connection
 from tuneproof.deploy.server.feedback import Feedbacks
 from tuneproof.deploy.server.guard import Exchange, Guard
 from tuneproof.deploy.server.hosted import Models
@@ -157,6 +158,7 @@ async def _run(
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        http=Connection,
         ws="none",
         lifespan="off",
         timeout_keep_alive=30,
@@ -200,7 +202,7 @@ async def _look(loaded: Loaded, broken: Sequence[str], end: Callable[[], None], 
             try:
                 wanted = await asyncio.to_thread(loaded.wanted, name, say)
                 if loaded.point(name, wanted, say):
-                    say(f"{name} is now {', '.join(f'{name}@{number}' for number in loaded.followed[name].values())}")
+                    say(f"{name} is now {loaded.models.get(f'{name}@{CHAMPION}').label}")
             except Error as error:
                 fault(f"{name} stays as it is", error)
         if loaded.unwritten or time.monotonic() > kept + KEEP_SECONDS:

@@ -1,6 +1,6 @@
 """A version that is asked a copy of some requests after they were answered; nobody hears what it says.
 
-    shadow = Shadow(challenger, "reviews@7", 0.2, metrics, busy=lambda: not models.idle)
+    shadow = Shadow(challenger, "reviews@7", 0.2, metrics, busy=models.busy)
     shadow.heard(exchange, seconds)      # its answer is sent: the copy waits for a quiet moment
     shadow.record()
 
@@ -70,14 +70,16 @@ class Shadow:
 
     def heard(self, exchange: Exchange, seconds: float) -> None:
         """Called in the server's loop, so it does nothing but put the copy into the queue."""
-        if self._ended or exchange.status == 499 or share_of(exchange.key) >= self.share:
+        ours = f"{exchange.model}@{exchange.version}" == self.champion and exchange.status != 499
+        if self._ended or not ours or share_of(exchange.key) >= self.share:
             return
         work = exchange.work
         if work is None or failed(exchange):
             if failed(exchange):
                 self._old.heard(seconds, True)
             return
-        self._old.heard(work.seconds, False)
+        for _ in work.rows:
+            self._old.heard(_comparable(work, work.seconds), False)
         if work.how.temperature:
             self._skip("drawn")
             return
@@ -97,7 +99,7 @@ class Shadow:
         sides = [self._old.told((0, 0)), self._new.told((self._alike, compared))]
         skipped = ", ".join(f"{self._skipped[why]:,} {why}" for why in SKIPPED)
         waiting = len(self._queue)
-        notes = {"not asked": f"{skipped}; {waiting:,} waiting" if waiting else skipped}
+        notes = {"requests not asked": f"{skipped}; {waiting:,} waiting" if waiting else skipped}
         found = record(self, self._since, self._state, ("same answer",), sides, notes)
         return {**found, "share": self.share}
 
@@ -144,20 +146,23 @@ class Shadow:
         if not self._quiet(until):
             return False
         began = time.monotonic()
-        said = self._said(work, index)
+        try:
+            said = self._said(work, index)
+            same = not isinstance(said, Refusal) and _same(said, work.values[index])
+        except Exception:  # this thread is the shadow's only one: whatever the version cannot do, it goes on
+            said, same = Refusal(503, "The model failed on this input.", code="model_failed"), False
         seconds = time.monotonic() - began
         if said is None:
             return False
-        broken = isinstance(said, Refusal)
-        self._new.heard(seconds, broken)
-        if broken:
+        self._new.heard(_comparable(work, seconds), isinstance(said, Refusal))
+        if isinstance(said, Refusal):
             self._count("failed")
             return True
-        same = alike(json.loads(json.dumps(said)), json.loads(json.dumps(work.values[index])))
         self._alike += same
         self._count("same" if same else "different")
-        for role, took in (("champion", work.seconds), ("shadow", seconds)):
-            self._metrics.observe("shadow_seconds", took, model=self._challenger.name, role=role)
+        if _comparable(work, seconds) is not None:
+            for role, took in (("champion", work.seconds), ("shadow", seconds)):
+                self._metrics.observe("shadow_seconds", took, model=self._challenger.name, role=role)
         return True
 
     def _quiet(self, until: float) -> bool:
@@ -206,3 +211,12 @@ class Shadow:
         if isinstance(heard[0], Refusal):
             return heard[0]
         return heard[0].value if writing is None else writing.text
+
+
+def _comparable(work: Work, seconds: float) -> float | None:
+    """The seconds of a request with one input: the champion answered several together, the shadow one by one."""
+    return seconds if len(work.rows) == 1 else None
+
+
+def _same(said: Any, value: Any) -> bool:
+    return alike(json.loads(json.dumps(said)), json.loads(json.dumps(value)))

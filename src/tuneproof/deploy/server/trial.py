@@ -65,10 +65,11 @@ class Side:
     failed: int = 0
     seconds: deque[float] = field(default_factory=lambda: deque(maxlen=SECONDS_KEPT))
 
-    def heard(self, seconds: float, failed: bool) -> None:
+    def heard(self, seconds: float | None, failed: bool) -> None:
+        """One answer; ``seconds`` is None where they cannot be compared."""
         self.answers += 1
         self.failed += failed
-        if not failed:
+        if not failed and seconds is not None:
             self.seconds.append(seconds)
 
     def told(self, *more: tuple[int, int]) -> dict[str, Any]:
