@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
+import re
 import signal
 import socket
 import subprocess
@@ -21,6 +23,7 @@ import pytest
 from openai import APIStatusError, OpenAI
 
 from tuneproof.deploy.registry import Registry
+from tuneproof.deploy.registry.show import table
 from tuneproof.run import Run
 
 
@@ -240,6 +243,34 @@ def promote(registry: Registry, number: int) -> None:
     with registry.deciding("reviews") as now:
         aliases = {**now, "champion": number}
         registry.decide("reviews", "promoted", version, aliases, expected=now, facts={})
+
+
+@pytest.mark.proof
+def test_a_shadow_does_not_delay_its_champion(tmp_path: Path, review_run: Run) -> None:
+    """ACCEPTANCE 19: the 95th percentile grows by a twentieth at most (and 2 ms, which is the clock's).
+
+    Two servers, one with a shadow of everything, are asked in turns, with pauses in which the shadow may work.
+    """
+    registry = Registry(tmp_path / "tuneproof")
+    for _ in range(2):
+        registry.register(review_run, "reviews")
+    promote(registry, 1)
+    plain, shadowed = Process(tmp_path, "reviews"), Process(tmp_path, "reviews", "--shadow", "reviews@2=100%")
+    draw = random.Random(1)
+    found: dict[Process, list[float]] = {plain: [], shadowed: []}
+    for number in range(1000):
+        for process, seconds in found.items():
+            began = time.monotonic()
+            process.post("/v1/classify", {"model": "reviews", "input": f"the lamp number {number} is great"})
+            if number >= 100:  # before that both warm up
+                seconds.append(time.monotonic() - began)
+            time.sleep(draw.expovariate(1 / 0.03))
+    codes = [process.end() for process in found]
+    before, after = (sorted(seconds)[855] for seconds in found.values())
+    shown = "\n".join(table(registry, "reviews"))
+    assert codes == [0, 0] and after <= 1.05 * before + 0.002, (before, after, shown)
+    asked = int(re.search(r"^@2 +([\d,]+) +0 ", shown.split("shadow of @2")[1], re.MULTILINE)[1].replace(",", ""))  # type: ignore[index]
+    assert asked > 500, shown
 
 
 def test_ctrl_c_answers_what_it_has_begun(tmp_path: Path, chat_run: Run) -> None:
