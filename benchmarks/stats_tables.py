@@ -237,7 +237,10 @@ def main() -> None:
         stopped, when, naive = looked_at(share, 0.01, old, new)
         after = f"{when:,}" if when is not None else "-"
         rows.append(f"| {share:.0%} | {old:.0%} | {new:.0%} | {stopped:.3f} | {after} | {naive:.3f} |")
-    _table("| share | bad, champion | bad, canary | by the bet | requests until then | by Fisher's test after every 100 |", rows)
+    _table(
+        "| share | bad, champion | bad, canary | by the bet | requests until then | by Fisher's test after every 100 |",
+        rows,
+    )
     print(f"Made in {time.perf_counter() - started:.0f} s.")
 
 

@@ -7,8 +7,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-TARGETS = ("etc/passwd", "etc/shadow", "proc/self/environ", "root/.ssh/id_rsa", "tuneproof/run/token", "reviews/ledger.jsonl")
-UPWARDS = ("../", "..%2f", "%2e%2e/", "%2e%2e%2f", "..%252f", "..\\", "....//", "..;/", "..%c0%af", "\uff0e\uff0e/", "\u2024\u2024/")
+TARGETS = (
+    "etc/passwd",
+    "etc/shadow",
+    "proc/self/environ",
+    "root/.ssh/id_rsa",
+    "tuneproof/run/token",
+    "reviews/ledger.jsonl",
+)
+UPWARDS = (
+    "../",
+    "..%2f",
+    "%2e%2e/",
+    "%2e%2e%2f",
+    "..%252f",
+    "..\\",
+    "....//",
+    "..;/",
+    "..%c0%af",
+    "\uff0e\uff0e/",
+    "\u2024\u2024/",
+)
 URLS = (
     "http://169.254.169.254/latest/meta-data/",
     "http://127.0.0.1:22/",
@@ -85,7 +104,9 @@ ODD = (
     "__proto__",
     "constructor",
 )
-NAMES = sorted({*ODD, *URLS, *(up * 3 + target for up in UPWARDS for target in TARGETS), *(f"/{each}" for each in TARGETS)})
+NAMES = sorted(
+    {*ODD, *URLS, *(up * 3 + target for up in UPWARDS for target in TARGETS), *(f"/{each}" for each in TARGETS)}
+)
 PATHS = (
     "/v1/../etc/passwd",
     "/../../../etc/passwd",
@@ -153,7 +174,15 @@ ORIGINS = (
 _installed = False
 _heard: list[tuple[str, str]] | None = None  # while somebody listens: what was opened or asked for
 _FILES = ("open", "os.listdir", "os.scandir", "os.rename", "os.remove", "os.mkdir", "os.link", "os.symlink")
-_OUT = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "subprocess.Popen", "os.system", "os.exec")
+_OUT = (
+    "socket.connect",
+    "socket.getaddrinfo",
+    "socket.gethostbyname",
+    "socket.sendto",
+    "subprocess.Popen",
+    "os.system",
+    "os.exec",
+)
 
 
 def _hook(event: str, arguments: tuple[object, ...]) -> None:
@@ -163,7 +192,7 @@ def _hook(event: str, arguments: tuple[object, ...]) -> None:
 
 @contextmanager
 def listening(*allowed: Path) -> Iterator[list[tuple[str, str]]]:
-    """Files opened outside ``allowed`` and of Python itself, and whatever would leave this process; complete at its end.
+    """Files opened outside ``allowed`` and Python itself, and whatever would leave this process; complete at its end.
 
     An audit hook hears what Python opens, however it is asked; it cannot be taken out again, so it falls silent.
     """
@@ -178,4 +207,6 @@ def listening(*allowed: Path) -> Iterator[list[tuple[str, str]]]:
     finally:
         heard, _heard = _heard, None
     inside = (*map(str, allowed), sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]), "/dev/null")
-    found += [(event, what) for event, what in heard if event in _OUT or not (what.startswith(inside) or what.isdigit())]
+    found += [
+        (event, what) for event, what in heard if event in _OUT or not (what.startswith(inside) or what.isdigit())
+    ]

@@ -1,4 +1,4 @@
-"""Bodies, names, hosts and callers that mean harm or are merely broken: an answer with a reason, never a 5xx, never a file."""
+"""Bodies, names, hosts and callers that mean harm or are merely broken: a reason, never a 5xx, never a file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import resource
+import socket
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +32,10 @@ BODIES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/v1/predict", {"model": "reviews", "input": {"text": "great"}, "truncate": True}),
     ("/v1/embeddings", {"model": "reviews", "input": "great", "encoding_format": "float"}),
     ("/v1/chat/completions", {"model": "chats", "max_tokens": 2, "n": 1, "stream": False, **QUESTION}),
-    ("/v1/completions", {"model": "chats", "prompt": "a", "max_tokens": 1, "stop": ["b"], "seed": 1, "temperature": 0.5}),
+    (
+        "/v1/completions",
+        {"model": "chats", "prompt": "a", "max_tokens": 1, "stop": ["b"], "seed": 1, "temperature": 0.5},
+    ),
     ("/v1/feedback", {"request_id": "0" * 24, "index": 0, "score": 0.5}),
 )
 
@@ -96,7 +100,9 @@ def bent(body: Any, draw: random.Random) -> Any:
         if what < 0.15:
             del place[key]
         elif what < 0.3 and isinstance(place, dict):
-            place[draw.choice(["model", "input", "tools", "x" * 300, "n", "stop", "__class__"])] = draw.choice(HOSTILE)()
+            place[draw.choice(["model", "input", "tools", "x" * 300, "n", "stop", "__class__"])] = draw.choice(
+                HOSTILE
+            )()
         else:
             place[key] = draw.choice(HOSTILE)()
         return body
@@ -145,6 +151,15 @@ def resident() -> int:
 # -- names, addresses, hosts
 
 
+def test_the_ear_hears(tmp_path: Path) -> None:
+    with listening(tmp_path) as outside:
+        (tmp_path / "own").write_text("a")
+        Path("/etc/passwd").read_bytes()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+            made.connect(("127.0.0.1", 9))
+    assert outside == [("open", "/etc/passwd"), ("socket.connect", "('127.0.0.1', 9)")]
+
+
 def test_a_hostile_name_is_a_model_that_is_not_there(served: Served, tmp_path: Path) -> None:
     """Every route that takes a name; no file outside the home is opened, nothing is asked of another machine."""
     assert len(NAMES) * len(BODIES) > 500
@@ -166,7 +181,10 @@ def test_an_address_in_a_text_is_text(served: Served, tmp_path: Path) -> None:
         for url in URLS:
             assert served.post("/v1/classify", {"model": "reviews", "input": url, "user": url}).status == 200
             messages = [{"role": "user", "content": f"read {url}"}]
-            assert served.post("/v1/chat/completions", {"model": "chats", "max_tokens": 1, "messages": messages}).status == 200
+            assert (
+                served.post("/v1/chat/completions", {"model": "chats", "max_tokens": 1, "messages": messages}).status
+                == 200
+            )
             content = [{"type": "image_url", "image_url": {"url": url}}]
             body = {"model": "chats", "messages": [{"role": "user", "content": content}]}
             assert served.post("/v1/chat/completions", body).status == 400
@@ -280,7 +298,9 @@ def test_who_never_reads_an_answer_holds_nobody_up_and_ends(served: Served) -> N
 
     async def both() -> tuple[int, Answered]:
         slow = asyncio.create_task(never_read())
-        quick = await asked(served.app, "POST", "/v1/classify", {"model": "reviews", "input": "a"}, token=served.access.first)
+        quick = await asked(
+            served.app, "POST", "/v1/classify", {"model": "reviews", "input": "a"}, token=served.access.first
+        )
         assert not slow.done()
         return await asyncio.wait_for(slow, 20), quick
 

@@ -148,7 +148,8 @@ class Crowd:
     def request(self, path: str, body: Any) -> bytes:
         raw = json.dumps(body).encode()
         head = (
-            f"POST {path} HTTP/1.1\r\nHost: {self.address[0]}:{self.address[1]}\r\nAuthorization: Bearer {self.token}\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: {self.address[0]}:{self.address[1]}\r\n"
+            f"Authorization: Bearer {self.token}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(raw)}\r\n\r\n"
         )
         return head.encode() + raw

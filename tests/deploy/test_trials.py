@@ -263,7 +263,7 @@ def test_a_machine_without_time_skips_the_shadow_and_counts_it(
     hasty = Shadow(served.models.get(found.label), "reviews@1", 1.0, served.metrics, lambda hosted: True, patience=0.05)
     served.models.begin("reviews", hasty)
     served.post("/v1/classify", {"model": "reviews", "input": "great"})
-    wait(lambda: "0 full, 1 busy, 0 drawn" == full(hasty))
+    wait(lambda: full(hasty) == "0 full, 1 busy, 0 drawn")
     assert hasty.record()["sides"][1]["answers"] == 0
     hasty.end("over")
 

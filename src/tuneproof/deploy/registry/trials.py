@@ -38,9 +38,10 @@ def told(folder: Path) -> list[list[str]]:
 
 
 def _told(record: Mapping[str, Any]) -> list[str]:
+    since, until = (record[end][:16].replace("T", " ") for end in ("since", "until"))
     head = (
-        f"{record['kind']} of @{record['version']} beside @{record['champion']}, {100 * record['share']:g}% of requests, "
-        f"{record['since'][:16].replace('T', ' ')} to {record['until'][:16].replace('T', ' ')}: {record['state']}"
+        f"{record['kind']} of @{record['version']} beside @{record['champion']}, "
+        f"{100 * record['share']:g}% of requests, {since} to {until}: {record['state']}"
     )
     rows = [("", "answers", *record["counts"], "p50", "p95"), *(_side(side) for side in record["sides"])]
     return [head, *aligned(rows), *(f"{name}: {text}" for name, text in record["notes"].items())]
