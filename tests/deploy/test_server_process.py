@@ -155,12 +155,13 @@ class Crowd:
         return head.encode() + raw
 
     def _trickle(self) -> None:
+        """A byte each within ``pause`` seconds, one client after another."""
         for byte in self.rest:
             for one in self.slow:
                 with contextlib.suppress(OSError):  # the server waited long enough
                     one.sendall(bytes([byte]))
-            if self.over.wait(self.pause):
-                return
+                if self.over.wait(self.pause / len(self.slow)):
+                    return
 
     def end(self) -> None:
         self.over.set()
