@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse, special
 
 from tuneproof import stats
+from tuneproof.stats.betting import Harm, excess
 from tuneproof.stats.paired import agresti_min, mcnemar, score_z, sign_flip
 
 Floats = NDArray[np.float64]
@@ -137,6 +138,43 @@ def _table(head: str, rows: Iterable[str]) -> None:
     print(head, "|" + "--|" * (head.count("|") - 1), *rows, "", sep="\n")
 
 
+LOOKED_AT = (
+    (0.05, 0.02, 0.02),
+    (0.05, 0.02, 0.03),  # worse by just the margin
+    (0.5, 0.1, 0.1),
+    (0.05, 0.0, 1.0),
+    (0.05, 0.02, 0.2),
+    (0.2, 0.02, 0.1),
+    (0.5, 0.1, 0.2),
+)
+
+
+def looked_at(
+    share: float, margin: float, old: float, new: float, requests: int = 3000, draws: int = 300
+) -> tuple[float, int | None, float]:
+    """Canaries stopped by the bet of a server (it is worth a third), the median request when, and those stopped by a
+    test made for one look that is looked at after every 100 requests."""
+    rng = np.random.default_rng(5)
+    limit = np.log(60)
+    when: list[int] = []
+    naive = 0
+    for _ in range(draws):
+        sides = rng.random(requests) < share
+        bad = rng.random(requests) < np.where(sides, new, old)
+        harm = Harm(share, margin)
+        for count, (side, was_bad) in enumerate(zip(sides.tolist(), bad.tolist(), strict=True), start=1):
+            harm.hear(side, float(was_bad))
+            if (side or was_bad) and harm.log_e >= limit:
+                when.append(count)
+                break
+        for count in range(100, requests + 1, 100):
+            on_new, on_old = bad[:count][sides[:count]], bad[:count][~sides[:count]]
+            if excess(int(on_new.sum()), len(on_new), int(on_old.sum()), len(on_old)) <= 0.05:
+                naive += 1
+                break
+    return len(when) / draws, sorted(when)[len(when) // 2] if len(when) > draws / 2 else None, naive / draws
+
+
 def main() -> None:
     started = time.perf_counter()
     print("### No true difference: share of test sets on which a difference is claimed (nominal 5%)\n")
@@ -193,6 +231,16 @@ def main() -> None:
             true, seen, chance, coverage = ece_coverage(n, sharpness)
             rows.append(f"| {n} | {true:.3f} | {seen:.3f} | {chance:.3f} | {coverage:.3f} |")
     _table("| n | true ECE | mean estimate | mean `chance` | coverage of the interval |", rows)
+    print("### Looking after every answer: share of 300 canaries of 3,000 requests that are stopped\n")
+    rows = []
+    for share, old, new in LOOKED_AT:
+        stopped, when, naive = looked_at(share, 0.01, old, new)
+        after = f"{when:,}" if when is not None else "-"
+        rows.append(f"| {share:.0%} | {old:.0%} | {new:.0%} | {stopped:.3f} | {after} | {naive:.3f} |")
+    _table(
+        "| share | bad, champion | bad, canary | by the bet | requests until then | by Fisher's test after every 100 |",
+        rows,
+    )
     print(f"Made in {time.perf_counter() - started:.0f} s.")
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
+import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,9 +21,9 @@ from typing import Any
 
 import pytest
 from openai import APIStatusError, OpenAI
-from tuned_runs import chat_run, review_run  # noqa: F401  (fixtures)
 
 from tuneproof.deploy.registry import Registry
+from tuneproof.deploy.registry.show import table
 from tuneproof.run import Run
 
 
@@ -28,6 +32,7 @@ class Process:
 
     def __init__(self, home: Path, *arguments: str) -> None:
         self.home = home
+        self.last_id = ""  # of the newest answer
         command = [sys.executable, "-m", "tuneproof.cli", "serve", *arguments, "--port", "0"]
         self.lines: list[str] = []
         self.process = subprocess.Popen(
@@ -65,6 +70,7 @@ class Process:
         request.add_header("Authorization", f"Bearer {self.token}")
         request.add_header("Content-Type", "application/json")
         with urllib.request.urlopen(request, timeout=60) as answer:
+            self.last_id = str(answer.headers["x-request-id"])
             found: dict[str, Any] = json.load(answer)
             return found
 
@@ -79,13 +85,13 @@ class Process:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, review_run: Run, chat_run: Run) -> Iterator[Process]:  # noqa: F811
+def server(tmp_path_factory: pytest.TempPathFactory, review_run: Run, chat_run: Run) -> Iterator[Process]:
     process = Process(tmp_path_factory.mktemp("home"), str(review_run.path), str(chat_run.path))
     yield process
     assert process.end() == 0
 
 
-def test_openais_client_works_as_it_is(server: Process, chat_run: Run, review_run: Run) -> None:  # noqa: F811
+def test_openais_client_works_as_it_is(server: Process, chat_run: Run, review_run: Run) -> None:
     with OpenAI(base_url=f"{server.url}/v1", api_key=server.token, max_retries=0) as client:
         assert {model.id for model in client.models.list()} == {chat_run.id, review_run.id}
         messages: Any = [{"role": "user", "content": "1: what is the colour of snow"}]
@@ -109,9 +115,101 @@ def test_a_wrong_token_is_refused_over_the_wire(server: Process) -> None:
     refused.value.close()
 
 
+class Crowd:
+    """Slow clients: they send their body a byte at a time, or ask for a stream and never read it."""
+
+    def __init__(self, server: Process, model: str, writer: str, trickling: int, silent: int, pause: float) -> None:
+        host, port = server.url.removeprefix("http://").split(":")
+        self.address, self.token, self.pause = (host, int(port)), server.token, pause
+        self.sockets: list[socket.socket] = []
+        message = {"role": "user", "content": "1: what is the colour of snow"}
+        stream = {"model": writer, "messages": [message], "stream": True, "n": 8, "max_tokens": 16}
+        for _ in range(silent):
+            raw = self.request("/v1/chat/completions", stream)
+            self.connect(4096).sendall(raw)
+        head = self.request("/v1/classify", {"model": model, "input": "great " * 20})
+        self.slow = [self.connect() for _ in range(trickling)]
+        at = head.index(b"\r\n\r\n") + 4
+        for one in self.slow:
+            one.sendall(head[:at])
+        self.rest = head[at:]
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._trickle, daemon=True)
+        self.thread.start()
+
+    def connect(self, buffer: int | None = None) -> socket.socket:
+        made = socket.socket()
+        if buffer is not None:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        made.connect(self.address)
+        self.sockets.append(made)
+        return made
+
+    def request(self, path: str, body: Any) -> bytes:
+        raw = json.dumps(body).encode()
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: {self.address[0]}:{self.address[1]}\r\n"
+            f"Authorization: Bearer {self.token}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(raw)}\r\n\r\n"
+        )
+        return head.encode() + raw
+
+    def _trickle(self) -> None:
+        """A byte each within ``pause`` seconds, one client after another."""
+        for byte in self.rest:
+            for one in self.slow:
+                with contextlib.suppress(OSError):  # the server waited long enough
+                    one.sendall(bytes([byte]))
+                if self.over.wait(self.pause / len(self.slow)):
+                    return
+
+    def end(self) -> None:
+        self.over.set()
+        self.thread.join(30)
+        for one in self.sockets:
+            one.close()
+
+
+def times(server: Process, model: str, count: int) -> list[float]:
+    """Seconds of so many requests, one after another, the shortest first."""
+    found = []
+    for _ in range(count):
+        began = time.monotonic()
+        server.post("/v1/classify", {"model": model, "input": "great"})
+        found.append(time.monotonic() - began)
+    return sorted(found)
+
+
+def test_slow_clients_do_not_hold_up_others(server: Process, review_run: Run, chat_run: Run) -> None:
+    """Time depends on the neighbours of this machine too, so the bound is wide; make proof has the narrow one."""
+    alone = times(server, review_run.id, 20)
+    crowd = Crowd(server, review_run.id, chat_run.id, trickling=40, silent=4, pause=0.1)
+    try:
+        beside = times(server, review_run.id, 20)
+        message: Any = {"role": "user", "content": "2: what is the colour of grass"}
+        assert server.post("/v1/chat/completions", {"model": chat_run.id, "messages": [message], "max_tokens": 4})
+    finally:
+        crowd.end()
+    assert beside[10] <= 5 * alone[10] + 0.1, (alone, beside)
+    assert server.process.poll() is None
+
+
+@pytest.mark.proof
+def test_a_thousand_slow_clients_do_not_hold_up_others(server: Process, review_run: Run, chat_run: Run) -> None:
+    """ACCEPTANCE 18: they raise the 95th percentile of others by a fifth at most (and 2 ms, which is the clock's)."""
+    times(server, review_run.id, 100)
+    alone = times(server, review_run.id, 400)
+    crowd = Crowd(server, review_run.id, chat_run.id, trickling=1000, silent=0, pause=1.0)
+    try:
+        beside = times(server, review_run.id, 400)
+    finally:
+        crowd.end()
+    assert beside[380] <= 1.2 * alone[380] + 0.002, (alone[380], beside[380])
+
+
 def test_a_promotion_moves_a_running_server_and_a_rollback_moves_it_back(
     tmp_path: Path,
-    review_run: Run,  # noqa: F811
+    review_run: Run,
 ) -> None:
     registry = Registry(tmp_path / "tuneproof")
     first, second = (registry.register(review_run, "reviews") for _ in range(2))
@@ -149,7 +247,35 @@ def promote(registry: Registry, number: int) -> None:
         registry.decide("reviews", "promoted", version, aliases, expected=now, facts={})
 
 
-def test_ctrl_c_answers_what_it_has_begun(tmp_path: Path, chat_run: Run) -> None:  # noqa: F811
+@pytest.mark.proof
+def test_a_shadow_does_not_delay_its_champion(tmp_path: Path, review_run: Run) -> None:
+    """ACCEPTANCE 19: the 95th percentile grows by a twentieth at most (and 2 ms, which is the clock's).
+
+    Two servers, one with a shadow of everything, are asked in turns, with pauses in which the shadow may work.
+    """
+    registry = Registry(tmp_path / "tuneproof")
+    for _ in range(2):
+        registry.register(review_run, "reviews")
+    promote(registry, 1)
+    plain, shadowed = Process(tmp_path, "reviews"), Process(tmp_path, "reviews", "--shadow", "reviews@2=100%")
+    draw = random.Random(1)
+    found: dict[Process, list[float]] = {plain: [], shadowed: []}
+    for number in range(1000):
+        for process, seconds in found.items():
+            began = time.monotonic()
+            process.post("/v1/classify", {"model": "reviews", "input": f"the lamp number {number} is great"})
+            if number >= 100:  # before that both warm up
+                seconds.append(time.monotonic() - began)
+            time.sleep(draw.expovariate(1 / 0.03))
+    codes = [process.end() for process in found]
+    before, after = (sorted(seconds)[855] for seconds in found.values())
+    shown = "\n".join(table(registry, "reviews"))
+    assert codes == [0, 0] and after <= 1.05 * before + 0.002, (before, after, shown)
+    asked = int(re.search(r"^@2 +([\d,]+) +0 ", shown.split("shadow of @2")[1], re.MULTILINE)[1].replace(",", ""))  # type: ignore[index]
+    assert asked > 500, shown
+
+
+def test_ctrl_c_answers_what_it_has_begun(tmp_path: Path, chat_run: Run) -> None:
     process = Process(tmp_path, str(chat_run.path))
     messages: Any = [{"role": "user", "content": "1: what is the colour of snow"}]
     with OpenAI(base_url=f"{process.url}/v1", api_key=process.token, max_retries=0) as client:
@@ -164,14 +290,29 @@ def test_ctrl_c_answers_what_it_has_begun(tmp_path: Path, chat_run: Run) -> None
     assert process.end(signal.SIGINT) == 0
 
 
-def test_a_killed_server_comes_back(tmp_path: Path, review_run: Run) -> None:  # noqa: F811
+def test_a_harmful_canary_is_stopped_and_a_killed_server_comes_back_without_it(tmp_path: Path, review_run: Run) -> None:
+    registry = Registry(tmp_path / "tuneproof")
     for _ in range(2):
-        process = Process(tmp_path, str(review_run.path))
-        assert process.post("/v1/classify", {"model": review_run.id, "input": "great"})["data"]
-        assert process.end(signal.SIGKILL) == -signal.SIGKILL
+        registry.register(review_run, "reviews")
+    promote(registry, 1)
+    process = Process(tmp_path, "reviews", "--canary", "reviews@2=50%")
+    answered: list[str] = []
+    while registry.ledger("reviews")[-1].what != "canary stopped" and len(answered) < 400:
+        body = {"model": "reviews", "input": f"the lamp number {len(answered)} is great"}
+        answered.append(process.post("/v1/classify", body)["model"])
+        score = 1.0 if answered[-1] == "reviews@1" else 0.0  # what its callers say
+        process.post("/v1/feedback", {"request_id": process.last_id, "score": score})
+    assert set(answered) == {"reviews@1", "reviews@2"}
+    assert "were wrong" in registry.ledger("reviews")[-1].facts["told"]
+    assert process.end(signal.SIGKILL) == -signal.SIGKILL
+    assert registry.verify() == [] and registry.aliases("reviews")["champion"] == 1
+    process = Process(tmp_path, "reviews", "--canary", "reviews@2=50%")
+    process.wait_for("reviews@2 answers nobody: a canary of it was stopped")
+    after = {process.post("/v1/classify", {"model": "reviews", "input": f"clock {n}"})["model"] for n in range(20)}
+    assert after == {"reviews@1"} and process.end(signal.SIGKILL) == -signal.SIGKILL
 
 
-def test_a_port_that_is_taken_is_one_sentence(server: Process, tmp_path: Path, review_run: Run) -> None:  # noqa: F811
+def test_a_port_that_is_taken_is_one_sentence(server: Process, tmp_path: Path, review_run: Run) -> None:
     port = server.url.rsplit(":", 1)[1]
     command = [sys.executable, "-m", "tuneproof.cli", "serve", str(review_run.path), "--port", port]
     done = subprocess.run(

@@ -4,73 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asking import HOST, Answered, ask, asked
-from tuned_runs import chat_run, review_run  # noqa: F401  (fixtures)
+from served_models import QUESTION, Served
 
 from tuneproof.deploy.server.access import Access
 from tuneproof.deploy.server.bodies import INPUTS
 from tuneproof.deploy.server.feedback import Feedbacks
-from tuneproof.deploy.server.guard import BODY_BYTES, OPEN, SCOPES, Exchange, Guard
+from tuneproof.deploy.server.guard import BODY_BYTES, OPEN, SCOPES, Guard
 from tuneproof.deploy.server.hosted import Models, prove
 from tuneproof.deploy.server.metrics import Metrics
 from tuneproof.deploy.server.routes import ROUTES, State, routed
 from tuneproof.errors import CheckError
 from tuneproof.predict import Predictor
 from tuneproof.run import Run
-
-QUESTION = {"messages": [{"role": "user", "content": "1: what is the colour of snow"}]}
-
-
-class Served:
-    """An application with both models, and the token for it."""
-
-    def __init__(self, folder: Path, reviews: Predictor, chats: Predictor) -> None:
-        self.metrics = Metrics()
-        self.models = Models(self.metrics)
-        self.models.add("reviews@1", reviews)
-        self.models.add("chats@1", chats)
-        self.models.point("reviews", {"champion": "reviews@1"})
-        self.models.point("chats", {"champion": "chats@1"})
-        self.access = Access.of(folder / "token")
-        self.state = State(self.models, self.metrics, Feedbacks(folder / "feedback"))
-        self.heard: list[Exchange] = []
-        self.app = Guard(
-            routed(self.state),
-            self.access,
-            self.metrics,
-            frozenset({HOST}),
-            lambda one, seconds: self.heard.append(one),
-        )
-
-    def post(self, path: str, body: Any, **more: Any) -> Answered:
-        return ask(self.app, "POST", path, body, token=self.access.first, **more)
-
-    def get(self, path: str, **more: Any) -> Answered:
-        return ask(self.app, "GET", path, token=self.access.first, **more)
-
-
-@pytest.fixture(scope="module")
-def reviewer(review_run: Run) -> Predictor:  # noqa: F811
-    return Predictor.open(review_run)
-
-
-@pytest.fixture(scope="module")
-def chatter(chat_run: Run) -> Predictor:  # noqa: F811
-    return Predictor.open(chat_run)
-
-
-@pytest.fixture
-def served(tmp_path: Path, reviewer: Predictor, chatter: Predictor) -> Iterator[Served]:
-    found = Served(tmp_path, reviewer, chatter)
-    yield found
-    assert found.models.close(10)
-
 
 # -- answers
 
@@ -339,41 +289,10 @@ def test_a_body_that_does_not_come_is_not_waited_for(served: Served) -> None:
     assert asyncio.run(silent()) == 408
 
 
-def test_two_hundred_mutated_bodies_end_in_2xx_or_4xx(served: Served) -> None:
-    """make proof sends ten thousand."""
-    assert fuzzed(served, 200, seed=1) <= {200, 400, 404, 413, 422}
-
-
-def fuzzed(served: Served, count: int, seed: int) -> set[int]:
-    draw = random.Random(seed)
-    seeds = [
-        ("/v1/classify", {"model": "reviews", "input": ["great", "bad"], "top_k": 2}),
-        ("/v1/predict", {"model": "reviews", "input": {"text": "great"}}),
-        ("/v1/chat/completions", {"model": "chats", "max_tokens": 2, **QUESTION}),
-        ("/v1/completions", {"model": "chats", "prompt": "a", "max_tokens": 1, "stop": "b"}),
-        ("/v1/feedback", {"request_id": "0" * 24, "score": 0.5}),
-    ]
-    found = set()
-    for _ in range(count):
-        path, body = draw.choice(seeds)
-        found.add(served.post(path, _mutated(json.dumps(body).encode(), draw)).status)
-    return found
-
-
-def _mutated(raw: bytes, draw: random.Random) -> bytes:
-    for _ in range(draw.randint(1, 4)):
-        at, size = draw.randrange(len(raw) + 1), draw.randint(0, 6)
-        piece = draw.choice(
-            [b"", b"\x00", b'"', b"{", b"[", b"-1", b"1e999", b"null", b"\\ud800", b"\xff", raw[:size] * 3]
-        )
-        raw = raw[:at] + piece + raw[at + size :]
-    return raw
-
-
 # -- what is served
 
 
-def test_a_loaded_model_answers_as_when_it_was_scored(review_run: Run, reviewer: Predictor) -> None:  # noqa: F811
+def test_a_loaded_model_answers_as_when_it_was_scored(review_run: Run, reviewer: Predictor) -> None:
     prove(review_run, reviewer)
     head = next(module for name, module in reviewer.model.named_modules() if name == "classifier")
     kept = head.weight.detach().clone()
@@ -395,14 +314,3 @@ def test_a_name_moves_in_one_step_and_the_old_version_goes(served: Served, revie
     )
     assert served.post("/v1/classify", {"model": "reviews@1", "input": "a"}).status == 404
     assert old.batcher.join(10)
-
-
-def test_a_canary_meets_its_share_and_always_the_same_callers(served: Served, reviewer: Predictor) -> None:
-    served.models.add("reviews@2", reviewer)
-    served.models.canary("reviews", "reviews@2", 0.2)
-    answered = {f"caller {n}": served.models.get("reviews", f"caller {n}").label for n in range(1000)}
-    share = sum(label == "reviews@2" for label in answered.values()) / 1000
-    assert 0.15 < share < 0.25
-    assert all(served.models.get("reviews", caller).label == label for caller, label in answered.items())
-    served.models.canary("reviews", "reviews@2", 0)
-    assert {served.models.get("reviews", caller).label for caller in answered} == {"reviews@1"}

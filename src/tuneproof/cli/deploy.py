@@ -72,7 +72,8 @@ def serve(
     tls_key: Annotated[Path | None, typer.Option(help="its key")] = None,
     behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="a proxy in front encrypts")] = False,
     host_name: Annotated[list[str] | None, typer.Option(help="one more host name to answer to")] = None,
-    canary: Annotated[str | None, typer.Option(metavar="NAME@7=5%", help="version for a share of callers")] = None,
+    canary: Annotated[str | None, typer.Option(metavar="NAME@7=5%", help="version that answers a share")] = None,
+    shadow: Annotated[str | None, typer.Option(metavar="NAME@7=20%", help="version that is asked a share too")] = None,
     log_requests: Annotated[str, typer.Option(help="off, sample:0.01 or full; personal data is replaced")] = "off",
 ) -> None:
     """Answer over HTTP: OpenAI's routes, /v1/classify and others, and a page to try the models by hand."""
@@ -94,6 +95,7 @@ def serve(
         hosts=tuple(host_name or ()),
         log_requests=log_requests,
         canary=canary,
+        shadow=shadow,
     )
     serve_all(names, how, typer.echo)
 

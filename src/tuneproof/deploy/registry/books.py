@@ -7,8 +7,8 @@
     registry.resolve("reviews").label                                 # "reviews@1", every file of it re-hashed
 
 Under ``models/<name>/``: ``versions/000007.json`` and ``versions/000007/``, ``ledger.jsonl``, ``aliases.json``,
-``gates/<id>.json``. The ledger's last line is the truth; ``aliases.json`` is its copy for people and other programs.
-A copy that is neither that nor one decision behind was changed by hand, and nothing is served from there.
+``gates/<id>.json``, ``trials/``. The ledger's last line is the truth; ``aliases.json`` is its copy for people and other
+programs. A copy that is neither that nor one decision behind was changed by hand, and nothing is served from there.
 """
 
 from __future__ import annotations
@@ -86,9 +86,10 @@ class Registry:
         raise RunError(f"{name} has no version {number}.", f"Its versions go from 1 to {last}.")
 
     def _read(self, name: str, line: Line) -> Version:
-        return versions.read(self._folder(name), name, line.version, line.manifest)
+        return versions.read(self.folder(name), name, line.version, line.manifest)
 
-    def _folder(self, name: str) -> Path:
+    def folder(self, name: str) -> Path:
+        """Where all of ``name`` lies."""
         return self.root / "models" / checked(name)
 
     # -- writing
@@ -96,7 +97,7 @@ class Registry:
     def register(self, run: Run, name: str, more: Mapping[str, bytes] | None = None) -> Version:
         """The next version of ``name``: a copy of the run with ``more`` files beside it; it becomes the challenger."""
         source = versions.parts(run)
-        folder = self._folder(name)
+        folder = self.folder(name)
         for path in (self.root, self.root / "store", folder.parent, folder):
             private(path)
         with self._locked(name):
@@ -144,7 +145,7 @@ class Registry:
     def deciding(self, name: str) -> Iterator[dict[str, int]]:
         """Only one process weighs versions of ``name``: the aliases as they are, or BusyError at once."""
         self.ledger(name)
-        with (self._folder(name) / ".deciding").open("w") as handle:
+        with (self.folder(name) / ".deciding").open("w") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -181,7 +182,7 @@ class Registry:
     def _keep_gate(self, name: str, gate: Mapping[str, Any]) -> str:
         raw = canonical(gate)
         sha256 = hashlib.sha256(raw).hexdigest()
-        file = private(self._folder(name) / "gates") / f"{sha256[:16]}.json"
+        file = private(self.folder(name) / "gates") / f"{sha256[:16]}.json"
         write_atomically(file, raw)
         file.chmod(0o444)
         return sha256
@@ -189,7 +190,7 @@ class Registry:
     def _write(
         self, name: str, what: str, version: int, manifest: str, aliases: dict[str, int], facts: Mapping[str, Any]
     ) -> Line:
-        folder = self._folder(name)
+        folder = self.folder(name)
         line = Ledger(folder / "ledger.jsonl").append(
             what, version=version, manifest=manifest, aliases=aliases, facts=facts
         )
@@ -199,13 +200,13 @@ class Registry:
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
         """One writer at a time; the system frees the lock of a dead one."""
-        with (self._folder(name) / ".lock").open("w") as handle:
+        with (self.folder(name) / ".lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
     def _settle(self, name: str) -> None:
         """Finish or undo what a killed process left: the copy of the aliases, versions that no line knows."""
-        folder = self._folder(name)
+        folder = self.folder(name)
         self.store.sweep()
         lines = self._agreed(name)
         if lines:
@@ -222,7 +223,7 @@ class Registry:
 
         A reader takes no lock: where a decision falls between its two looks, it looks again.
         """
-        ledger, file = Ledger(self._folder(name) / "ledger.jsonl"), self._folder(name) / "aliases.json"
+        ledger, file = Ledger(self.folder(name) / "ledger.jsonl"), self.folder(name) / "aliases.json"
         seen: object = None
         while True:
             copy = file.read_bytes() if file.exists() else None
@@ -269,7 +270,7 @@ class Registry:
             return [error.message.rstrip(".")]
 
     def _verified_gate(self, name: str, sha256: str) -> list[str]:
-        file = self._folder(name) / "gates" / f"{sha256[:16]}.json"
+        file = self.folder(name) / "gates" / f"{sha256[:16]}.json"
         try:
             same = hashlib.sha256(file.read_bytes()).hexdigest() == sha256
         except OSError:

@@ -1,13 +1,13 @@
 """The registry as lines a person can read.
 
-table(Registry(), "reviews")       # version, alias, score with interval, size, run; then the decisions
+table(Registry(), "reviews")       # version, alias, score with interval, size, run; then the decisions and the trials
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from tuneproof.deploy.registry import trials
 from tuneproof.deploy.registry.books import Registry
+from tuneproof.deploy.registry.trials import aligned
 from tuneproof.deploy.registry.versions import Version
 
 DECISIONS = 20  # the newest that are shown
@@ -31,7 +31,7 @@ def overview(books: Registry) -> list[str]:
 
 
 def table(books: Registry, name: str) -> list[str]:
-    """The versions of ``name`` and what was decided about them, the newest last."""
+    """The versions of ``name``, what was decided about them, and what servers tried, the newest last."""
     lines = books.ledger(name)
     roles: dict[int, list[str]] = {}
     for alias, number in sorted(lines[-1].aliases.items()):
@@ -42,7 +42,8 @@ def table(books: Registry, name: str) -> list[str]:
         (line.at[:16].replace("T", " "), line.what, f"@{line.version}", str(line.facts.get("told", "")))
         for line in lines[-DECISIONS:]
     ]
-    return [*aligned(rows), "", *aligned(decisions)]
+    tried = [line for trial in trials.told(books.folder(name)) for line in ("", *trial)]
+    return [*aligned(rows), "", *aligned(decisions), *tried]
 
 
 def _row(version: Version, roles: str) -> tuple[str, ...]:
@@ -59,9 +60,3 @@ def _row(version: Version, roles: str) -> tuple[str, ...]:
         f"{told['size'] / 1e6:,.1f} MB",
         told["run"],
     )
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns as wide as their longest entry."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -17,10 +17,11 @@ from typing import Any
 from starlette.requests import Request
 
 from tuneproof.deploy.server.batching import Item, too_late
-from tuneproof.deploy.server.bodies import INPUTS
+from tuneproof.deploy.server.bodies import INPUTS, Body
 from tuneproof.deploy.server.failures import Refusal
-from tuneproof.deploy.server.guard import Exchange
+from tuneproof.deploy.server.guard import Exchange, Work
 from tuneproof.deploy.server.hosted import Hosted, Models
+from tuneproof.deploy.server.trial import key_of
 from tuneproof.errors import DataError
 from tuneproof.modalities import NotShown
 from tuneproof.records import Generation, Prediction
@@ -35,10 +36,12 @@ def exchange_of(request: Request) -> Exchange:
     return found
 
 
-def chosen(request: Request, models: Models, name: str, user: str | None) -> Hosted:
-    """The version that answers this request, from now on and for all of its inputs."""
+def chosen(request: Request, models: Models, body: Body, asked: Any) -> Hosted:
+    """The version that answers this request, from now on and for all of its inputs; ``asked`` is what it is about."""
     exchange = exchange_of(request)
-    hosted = models.get(name, user or exchange.id)
+    key = key_of(body.user, asked) if body.model in models.trials() else ""
+    hosted = models.get(body.model, key)
+    exchange.key = key
     exchange.model, exchange.version = hosted.name, hosted.version
     return hosted
 
@@ -163,6 +166,7 @@ async def answered(
 
     queued = items(hosted, rows, how or hosted.how, done, watch)
     hosted.batcher.submit(queued)
+    began = time.monotonic()
     try:
         await _waited(request, complete, queued[0].deadline - time.monotonic() + 1.0)
     finally:
@@ -176,6 +180,9 @@ async def answered(
     predictions = [outcome for outcome in found if isinstance(outcome, Prediction)]
     exchange.tokens_in = sum(item.length for item in queued)
     exchange.tokens_out = sum(prediction.tokens_out for prediction in predictions)
+    if exchange.key:
+        values = [prediction.value for prediction in predictions]
+        exchange.work = Work(rows, how or hosted.how, values, time.monotonic() - began)
     return predictions
 
 

@@ -87,6 +87,11 @@ class Batcher:
         """Whether nothing waits and nothing is worked on."""
         return not self._queue and not self._busy
 
+    @property
+    def waiting(self) -> bool:
+        """Whether somebody is in the queue."""
+        return bool(self._queue)
+
     def submit(self, items: Sequence[Item]) -> None:
         """All of them or none; Refusal 429 when they do not fit the queue, 503 when it is closed."""
         tokens = sum(item.length for item in items)

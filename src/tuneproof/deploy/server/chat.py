@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,9 +22,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from tuneproof.deploy.server import bodies
 from tuneproof.deploy.server.answering import answered, chosen, exchange_of, fitting, items
 from tuneproof.deploy.server.failures import Refusal
-from tuneproof.deploy.server.hosted import Hosted
-from tuneproof.deploy.server.writing import Writing
-from tuneproof.modalities import ChatEncoder
+from tuneproof.deploy.server.guard import Work
+from tuneproof.deploy.server.hosted import Hosted, writing_of
 from tuneproof.records import Generation, Prediction
 
 
@@ -76,7 +75,7 @@ async def _written(
     request: Request, asked: bodies.Writing, row: Mapping[str, Any], most: int | None, shape: Shape
 ) -> Response:
     state = request.app.state.tuneproof
-    hosted = chosen(request, state.models, asked.model, asked.user)
+    hosted = chosen(request, state.models, asked, row)
     if not hosted.writes:
         task = hosted.predictor.schema.task
         raise Refusal(
@@ -89,9 +88,12 @@ async def _written(
     state.remember(request, hosted)
     if asked.stream:
         return _streamed(request, hosted, asked, row, how, shape)
-    writings = [_writing(hosted, how, asked.stops) for _ in range(asked.n)]
+    writings = [writing_of(hosted, how, asked.stops) for _ in range(asked.n)]
     await answered(request, hosted, [row] * asked.n, how, lambda index: writings[index].feed)
     exchange.tokens_out = sum(writing.tokens for writing in writings)
+    if exchange.work is not None:
+        values = [writing.text for writing in writings]
+        exchange.work = replace(exchange.work, values=values, written=True, stops=asked.stops)
     if state.log_requests != "off":
         exchange.texts = [str(message["content"]) for message in row["messages"]] + [each.text for each in writings]
     choices = [shape.choice(index, each.text, each.reason or "length") for index, each in enumerate(writings)]
@@ -120,19 +122,6 @@ def _how(hosted: Hosted, asked: bodies.Writing, most: int | None, prompt: int) -
     return how
 
 
-def _writing(
-    hosted: Hosted, how: Generation, until: Sequence[str], emit: Callable[[str], None] = lambda piece: None
-) -> Writing:
-    encoder = hosted.predictor.encoder
-    assert isinstance(encoder, ChatEncoder), "models that write dialogues read them with a chat encoder"
-
-    def decode(ids: Sequence[int]) -> str:
-        text: str = encoder.tokenizer.decode(ids, skip_special_tokens=True)
-        return text
-
-    return Writing(decode, stops=encoder.stops, limit=how.max_new_tokens, until=until, emit=emit)
-
-
 # -- streaming
 
 
@@ -148,11 +137,12 @@ def _streamed(
             loop.call_soon_threadsafe(events.put_nowait, (index, what))
 
     writings = [
-        _writing(hosted, how, asked.stops, lambda piece, index=index: put(index, piece))  # type: ignore[misc]
+        writing_of(hosted, how, asked.stops, lambda piece, index=index: put(index, piece))  # type: ignore[misc]
         for index in range(asked.n)
     ]
     queued = items(hosted, [row] * asked.n, how, put, lambda index: writings[index].feed)
     hosted.batcher.submit(queued)
+    began = time.monotonic()
 
     async def told() -> AsyncIterator[str]:
         exchange = exchange_of(request)
@@ -171,6 +161,7 @@ def _streamed(
                         first = False
                     yield _event({**head, "choices": [shape.piece(index, what, None)]})
                 elif isinstance(what, Refusal):
+                    exchange.broken = True
                     yield _event(what.body)
                     return
                 else:
@@ -178,6 +169,9 @@ def _streamed(
                     reason = writings[index].reason or "length"
                     yield _event({**head, "choices": [shape.piece(index, "", reason)]})
             exchange.tokens_out = sum(writing.tokens for writing in writings)
+            if exchange.key:
+                values, seconds = [writing.text for writing in writings], time.monotonic() - began
+                exchange.work = Work([row] * asked.n, how, values, seconds, True, asked.stops)
             if asked.stream_options is not None and asked.stream_options.include_usage:
                 yield _event({**head, "choices": [], **_usage(exchange)})
             yield "data: [DONE]\n\n"

@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,11 +22,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tuneproof.deploy.server.access import Access
 from tuneproof.deploy.server.failures import Refusal
 from tuneproof.deploy.server.metrics import Metrics
+from tuneproof.records import Generation
 
 OPEN = frozenset({"/healthz"})
 SCOPES: Mapping[str, str] = {"/v1/feedback": "feedback", "/metrics": "metrics"}  # every other path: "infer"
 BODY_BYTES, BODY_SECONDS = 1 << 20, 10.0
+SEND_SECONDS = 30.0  # that a caller may take nothing of its answer
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a model was asked and what it said, for another version that is asked the same."""
+
+    rows: Sequence[Mapping[str, Any]]
+    how: Generation
+    values: Sequence[Any]
+    seconds: float  # from the queue to the last answer
+    written: bool = False  # token by token, as text that ends where it was asked to
+    stops: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -40,6 +56,13 @@ class Exchange:
     tokens_out: int = 0
     texts: list[str] = field(default_factory=list)  # what was asked and answered, for a log that somebody turned on
     status: int = 499  # nobody saw an answer
+    broken: bool = False  # the model failed after the first part of its answer
+    key: str = ""  # decides about canary and shadow; "" where the request has no part in one
+    work: Work | None = None
+
+
+class Unread(Exception):
+    """A caller does not read the answer."""
 
 
 Record = Callable[[Exchange, float], None]
@@ -56,6 +79,7 @@ class Guard:
     record: Record = lambda exchange, seconds: None
     draining: bool = False
     body_seconds: float = BODY_SECONDS
+    send_seconds: float = SEND_SECONDS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -66,10 +90,11 @@ class Guard:
             return
         exchange = Exchange(secrets.token_hex(12), time.monotonic())
         scope.setdefault("state", {})["exchange"] = exchange
-        told = _telling(exchange, send)
+        told = _telling(exchange, send, self.send_seconds)
         self.metrics.count("inflight", 1)
         try:
-            await self._answer(scope, receive, told)
+            with suppress(Unread):  # the connection is closed, and the work for it has ended
+                await self._answer(scope, receive, told)
         finally:
             self.metrics.count("inflight", -1)
             self._count(exchange)
@@ -151,7 +176,7 @@ class Guard:
         self.record(exchange, seconds)
 
 
-def _telling(exchange: Exchange, send: Send) -> Send:
+def _telling(exchange: Exchange, send: Send, seconds: float) -> Send:
     """``send`` with the request's id, and the model that answers, in the headers."""
 
     async def told(message: Message) -> None:
@@ -162,7 +187,12 @@ def _telling(exchange: Exchange, send: Send) -> Send:
                 label = exchange.model + (f"@{exchange.version}" if exchange.version else "")
                 more.append((b"x-model", label.encode()))
             message = {**message, "headers": [*message.get("headers", ()), *more]}
-        await send(message)
+        try:
+            async with asyncio.timeout(seconds):
+                await send(message)
+        except TimeoutError:
+            exchange.status = 499
+            raise Unread from None
 
     return told
 

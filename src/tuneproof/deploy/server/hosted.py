@@ -11,7 +11,6 @@ it was scored, and then the pointer moves. The old one answers what it has begun
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +19,12 @@ from typing import Any, cast
 
 from tuneproof.deploy.server.batching import Batcher, Item
 from tuneproof.deploy.server.failures import Refusal
+from tuneproof.deploy.server.guard import Exchange
 from tuneproof.deploy.server.metrics import Metrics
+from tuneproof.deploy.server.trial import Trial
+from tuneproof.deploy.server.writing import Writing
 from tuneproof.errors import CheckError, nearest
+from tuneproof.modalities import ChatEncoder
 from tuneproof.predict import Predictor, generation
 from tuneproof.records import Generation, Prediction
 from tuneproof.run import Run
@@ -69,36 +72,68 @@ class Models:
     failed: Callable[[str], None] = lambda label: None
     _hosted: dict[str, Hosted] = field(default_factory=dict)
     _aliases: dict[str, dict[str, str]] = field(default_factory=dict)
-    _canary: dict[str, tuple[str, float]] = field(default_factory=dict)
+    _trials: dict[str, Trial] = field(default_factory=dict)
+    _pinned: set[str] = field(default_factory=set)  # asked for by their own label, whatever the aliases name
 
     def add(self, label: str, predictor: Predictor) -> Hosted:
         """Make a loaded model answer to its own label."""
-        hosted = host(label, predictor, self.metrics, self.failed)
+        hosted = host(label, predictor, self.metrics, self._broke)
         self._hosted[label] = hosted
         return hosted
+
+    def pin(self, label: str) -> None:
+        """Keep this version, whatever the aliases name."""
+        self._pinned.add(label)
 
     def point(self, name: str, aliases: Mapping[str, str]) -> None:
         """From now on ``name`` and ``name@alias`` are these versions; versions that nothing names any more go."""
         self._aliases[name] = dict(aliases)
-        kept = {label for pointed in self._aliases.values() for label in pointed.values()}
-        kept |= {label for label, _ in self._canary.values()}
+        kept = self._pinned | {label for pointed in self._aliases.values() for label in pointed.values()}
         for label in [label for label, hosted in self._hosted.items() if hosted.name == name and label not in kept]:
             self._hosted.pop(label).batcher.close()
 
-    def canary(self, name: str, label: str, share: float) -> None:
-        """``share`` of those who ask for ``name`` are answered by ``label``; 0 ends it."""
-        if share > 0:
-            self._canary[name] = (label, share)
-        else:
-            self._canary.pop(name, None)
+    def begin(self, name: str, trial: Trial) -> None:
+        """From now on ``trial`` takes part in what is asked of ``name``; its version is loaded."""
+        assert trial.label in self._hosted
+        self._trials[name] = trial
 
-    def get(self, asked: str, caller: str = "") -> Hosted:
-        """The version that answers ``asked``; ``caller`` decides, always in the same way, about a canary."""
+    def end(self, name: str, why: str) -> Trial | None:
+        """The trial of ``name``, which takes part no more."""
+        trial = self._trials.pop(name, None)
+        if trial is not None:
+            trial.end(why)
+        return trial
+
+    def trials(self) -> Mapping[str, Trial]:
+        return self._trials
+
+    def heard(self, exchange: Exchange, seconds: float) -> None:
+        """A request is over."""
+        trial = self._trials.get(exchange.model)
+        if exchange.key and trial is not None:
+            trial.heard(exchange, seconds)
+
+    def busy(self, but: Hosted) -> bool:
+        """Whether a caller waits for any model; of ``but`` only who waits in its queue counts."""
+        others = any(not hosted.batcher.idle for hosted in self._hosted.values() if hosted is not but)
+        return others or but.batcher.waiting
+
+    def _broke(self, label: str) -> None:
+        """A model failed again and again: one that is tried is tried no more, and without any other the server ends."""
+        for trial in list(self._trials.values()):
+            if trial.label == label:
+                trial.broke()
+                return
+        self.failed(label)
+
+    def get(self, asked: str, key: str = "") -> Hosted:
+        """The version that answers ``asked``; ``key`` decides, always in the same way, about a canary."""
         name, at, which = asked.partition("@")
         pointed = self._aliases.get(name, {})
-        if not at and name in self._canary and _share(caller) < self._canary[name][1]:
-            return self._hosted[self._canary[name][0]]
-        label = pointed.get(which or CHAMPION, asked)
+        trial = self._trials.get(name)
+        if not at and trial is not None and trial.takes(key):
+            return self._hosted[trial.label]
+        label = pointed.get(which if at else CHAMPION, asked)
         if label not in self._hosted:
             hint = nearest(asked, [*self._aliases, *self._hosted])
             message = f"There is no such model here. {hint}".strip()
@@ -130,6 +165,20 @@ def host(label: str, predictor: Predictor, metrics: Metrics, failed: Callable[[s
     most = WRITERS_BATCH if hosted.writes else READERS_BATCH
     hosted.batcher = Batcher(label, work, metrics, most=most, failed=failed)
     return hosted
+
+
+def writing_of(
+    hosted: Hosted, how: Generation, until: Sequence[str], emit: Callable[[str], None] = lambda piece: None
+) -> Writing:
+    """An answer of a model that writes, as text that grows."""
+    encoder = hosted.predictor.encoder
+    assert isinstance(encoder, ChatEncoder), "models that write dialogues read them with a chat encoder"
+
+    def decode(ids: Sequence[int]) -> str:
+        text: str = encoder.tokenizer.decode(ids, skip_special_tokens=True)
+        return text
+
+    return Writing(decode, stops=encoder.stops, limit=how.max_new_tokens, until=until, emit=emit)
 
 
 def _respond(predictor: Predictor) -> Callable[[Sequence[Item]], Sequence[Prediction]]:
@@ -206,8 +255,3 @@ def _stored(run: Run, predictor: Predictor) -> list[tuple[dict[str, Any], Any, f
         for line in lines
         if line["id"] in place
     ]
-
-
-def _share(caller: str) -> float:
-    """A number in [0, 1) that is always the same for one caller."""
-    return int.from_bytes(hashlib.sha256(caller.encode()).digest()[:8]) / 2**64

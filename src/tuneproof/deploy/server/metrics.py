@@ -26,6 +26,10 @@ METRICS: Mapping[str, tuple[str, str, Sequence[float]]] = {
     "ttft_seconds": ("histogram", "From a request to the first written token.", SECONDS),
     "inflight": ("gauge", "Requests that are being answered.", ()),
     "feedback_total": ("counter", "Labels and marks that callers sent back.", ()),
+    "canary_share": ("gauge", "Share of requests that a canary answers; 0 once it was stopped.", ()),
+    "canary_log_e": ("gauge", "Evidence that a canary does harm, its logarithm; log 20 stops it.", ()),
+    "shadow_total": ("counter", "Inputs that a shadow was asked, or was to be asked, by what came of it.", ()),
+    "shadow_seconds": ("histogram", "From the queue to the answer, of the champion and of its shadow.", SECONDS),
 }
 
 Labels = tuple[tuple[str, str], ...]
@@ -51,6 +55,12 @@ class Metrics:
         key = (name, tuple(labels.items()))
         with self._lock:
             self._values[key] = self._values.get(key, 0.0) + by
+
+    def set(self, name: str, value: float, **labels: str) -> None:
+        """What a gauge shows from now on."""
+        assert METRICS[name][0] == "gauge"
+        with self._lock:
+            self._values[name, tuple(labels.items())] = value
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Add one observation to a histogram."""

@@ -79,7 +79,7 @@ async def predict(request: Request) -> Response:
 async def answer(request: Request) -> Response:
     """A question about a text, in the columns that the model's file had for the two."""
     asked = bodies.read(bodies.Answer, await request.body())
-    hosted = chosen(request, state_of(request).models, asked.model, asked.user)
+    hosted = chosen(request, state_of(request).models, asked, [asked.question, asked.context])
     fields = hosted.predictor.schema.fields
     if not {"question", "context"} <= set(fields):
         raise _wrong_kind(hosted, "/v1/answer")
@@ -94,7 +94,7 @@ async def _read(
 ) -> Response:
     """Rows through a model whose answers have the key ``shows``; one entry per input."""
     state = state_of(request)
-    hosted = chosen(request, state.models, asked.model, asked.user)
+    hosted = chosen(request, state.models, asked, asked.rows)
     if shows and shows not in hosted.predictor.answer.shows:
         raise _wrong_kind(hosted, request.url.path)
     given, cut = shortened(hosted, asked.rows) if asked.truncate else (asked.rows, 0)
@@ -117,7 +117,7 @@ def _top(shown: Mapping[str, Any], count: int | None) -> dict[str, Any]:
 
 async def embeddings(request: Request) -> Response:
     asked = bodies.read(bodies.Embed, await request.body())
-    hosted = chosen(request, state_of(request).models, asked.model, asked.user)
+    hosted = chosen(request, state_of(request).models, asked, asked.rows)
     if "vector" not in hosted.predictor.answer.shows:
         raise _wrong_kind(hosted, "/v1/embeddings")
     rows = usable(hosted, asked.rows)
@@ -165,6 +165,9 @@ async def feedback(request: Request) -> Response:
             404, "No answered request has that id, or it was long ago.", param="request_id", code="unknown_id"
         )
     state.feedbacks.keep(label, asked.request_id, asked.index, given)
+    trial = state.models.trials().get(label.partition("@")[0])
+    if trial is not None:
+        trial.judged(asked.request_id, asked.index, given)
     state.metrics.count("feedback_total", model=label)
     return JSONResponse({"kept": True, "model": label})
 
@@ -249,6 +252,7 @@ def routed(state: State) -> Starlette:
         routes=[Route(path, _named(handler, path), methods=[verb]) for verb, path, handler in ROUTES],
         exception_handlers={Refusal: _refused, HTTPException: _not_routed},
     )
+    app.router.redirect_slashes = False  # a path that is nearly right is no path
     app.state.tuneproof = state
     return app
 

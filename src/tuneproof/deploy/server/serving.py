@@ -9,33 +9,32 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import re
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 
-from tuneproof.deploy.registry import Registry, Version, found
 from tuneproof.deploy.registry.home import CHAMPION, home, private
 from tuneproof.deploy.server.access import Access
+from tuneproof.deploy.server.connection import Connection
 from tuneproof.deploy.server.feedback import Feedbacks
-from tuneproof.deploy.server.guard import Guard
-from tuneproof.deploy.server.hosted import Models, prove
+from tuneproof.deploy.server.guard import Exchange, Guard
+from tuneproof.deploy.server.hosted import Models
+from tuneproof.deploy.server.loaded import Loaded, Say, Tried
 from tuneproof.deploy.server.log import KEPT_DAYS, Log
 from tuneproof.deploy.server.metrics import Metrics
 from tuneproof.deploy.server.routes import State, routed
 from tuneproof.errors import ConfigError, Error, ResourceError
-from tuneproof.predict import Predictor
-from tuneproof.run import Run
 
 PORT = 8433
 DRAIN_SECONDS = 30.0
 LOOK_SECONDS = 0.5  # between two looks at where the aliases point
-Say = Callable[[str], None]
+KEEP_SECONDS = 5.0  # between two records of a trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,8 @@ class Serving:
     behind_proxy: bool = False
     hosts: tuple[str, ...] = ()  # more host names to answer to
     log_requests: str = "off"
-    canary: str | None = None  # NAME@7=5%: a version, and the share of its name's callers that it answers
+    canary: str | None = None  # NAME@7=5%: a version, and the share of its name's requests that it answers
+    shadow: str | None = None  # the same: a version, and the share of requests that it is asked as well
 
     def check(self) -> None:
         """ConfigError for a server that would be open to others without anything that protects it."""
@@ -64,18 +64,18 @@ class Serving:
             )
         if (self.certificate is None) != (self.key is None):
             raise ConfigError("--tls-cert and --tls-key belong together.")
-        self.trial()
+        self.tried()
 
-    def trial(self) -> tuple[str, float] | None:
-        """The version of ``canary`` and its share; ConfigError for anything that is not NAME@7=5%."""
-        if self.canary is None:
-            return None
-        version, _, share = self.canary.partition("=")
-        if "@" not in version or not re.fullmatch(r"\d{1,2}(\.\d+)?%", share):
+    def tried(self) -> dict[str, Tried]:
+        """What ``canary`` and ``shadow`` ask for, by name; ConfigError for what cannot be."""
+        asked = [Tried.of(kind, text) for kind, text in (("canary", self.canary), ("shadow", self.shadow)) if text]
+        found = {each.name: each for each in asked}
+        if len(found) < len(asked):
             raise ConfigError(
-                f'--canary "{self.canary}" is no version with a share.', "For example: --canary reviews@8=5%"
+                f"A canary and a shadow of {asked[0].name} at once: the shadow would wait for the canary's callers.",
+                "Begin with the shadow.",
             )
-        return version, float(share[:-1]) / 100
+        return found
 
     def names(self, port: int) -> frozenset[str]:
         """Values of the Host header that are answered."""
@@ -95,57 +95,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-@dataclass(slots=True)
-class Loaded:
-    """What is loaded from where: names of the registry are followed, runs and single versions stay as they are."""
-
-    models: Models
-    registry: Registry = field(default_factory=Registry)
-    followed: dict[str, dict[str, int]] = field(default_factory=dict)  # name -> alias -> version, as it is served
-
-    def load(self, reference: str, say: Say) -> None:
-        """The model of a run, of ``NAME@7``, or of a name with all its aliases."""
-        what = found(reference, self.registry)
-        if isinstance(what, Run):
-            self.add(what.id, what, say)
-        elif "@" in reference and not reference.endswith("@champion"):
-            self.add(what.label, what.run, say)
-        else:
-            self.follow(what.name, say)
-
-    def add(self, label: str, run: Run, say: Say) -> None:
-        if label in self.models.labels():
-            return
-        say(f"Loading {label}")
-        predictor = Predictor.open(run)
-        prove(run, predictor)
-        self.models.add(label, predictor)
-
-    def follow(self, name: str, say: Say) -> None:
-        """Load the champion of ``name`` and point there."""
-        self.point(name, self.wanted(name, say))
-
-    def wanted(self, name: str, say: Say) -> dict[str, int]:
-        """Where the aliases of ``name`` point now, those versions loaded; what is served stays as it is."""
-        aliases = {alias: number for alias, number in self.registry.aliases(name).items() if alias == CHAMPION}
-        if aliases != self.followed.get(name):
-            for number in aliases.values():
-                version: Version = self.registry.resolve(f"{name}@{number}")
-                self.add(version.label, version.run, say)
-        return aliases
-
-    def point(self, name: str, aliases: Mapping[str, int]) -> bool:
-        """Serve these versions from now on; whether anything moved.
-
-        Called where requests are answered, so that none has chosen a version and not yet queued its inputs.
-        """
-        if aliases == self.followed.get(name):
-            return False
-        self.models.point(name, {alias: f"{name}@{number}" for alias, number in aliases.items()})
-        self.followed[name] = dict(aliases)
-        return True
-
-
 def serve(references: Sequence[str], how: Serving, say: Say = print) -> None:
     """Serve until a signal says to end; errors of what cannot be loaded or bound come before the first request."""
     how.check()
@@ -156,15 +105,17 @@ def serve(references: Sequence[str], how: Serving, say: Say = print) -> None:
     access = Access.of(root / "run" / "token") if how.auth else Access(None)
     with _bound(how) as socket_:
         port: int = socket_.getsockname()[1]
-        loaded = Loaded(Models(metrics, broken.append))
+        loaded = Loaded(Models(metrics, broken.append), tried=how.tried())
+        loaded.check(references)
         for reference in references:
             loaded.load(reference, say)
-        trial = how.trial()
-        if trial is not None:
-            loaded.load(trial[0], say)
-            loaded.models.canary(trial[0].partition("@")[0], *trial)
         state = State(loaded.models, metrics, Feedbacks(root / "feedback"), how.log_requests)
-        guard = Guard(routed(state), access, metrics, how.names(port), log.write)
+
+        def over(exchange: Exchange, seconds: float) -> None:
+            log.write(exchange, seconds)
+            loaded.models.heard(exchange, seconds)
+
+        guard = Guard(routed(state), access, metrics, how.names(port), over)
         _tell(loaded.models, how, how.url(port), access, say)
         asyncio.run(_run(guard, socket_, how, loaded, broken, say))
     if broken:
@@ -207,6 +158,7 @@ async def _run(
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        http=Connection,
         ws="none",
         lifespan="off",
         timeout_keep_alive=30,
@@ -228,21 +180,35 @@ async def _run(
         await server.serve(sockets=[socket_])
     finally:
         looking.cancel()
+        for name in loaded.tried:
+            loaded.end(name, "the server ended")
         await asyncio.to_thread(loaded.models.close, DRAIN_SECONDS)
+        loaded.keep()
 
 
 async def _look(loaded: Loaded, broken: Sequence[str], end: Callable[[], None], say: Say) -> None:
-    """Follow promotions and rollbacks; what cannot be loaded is told once, and the old version goes on."""
+    """Follow promotions and rollbacks, and write down trials; what cannot be done is told once, and all goes on."""
     told: dict[str, str] = {}
+    kept = time.monotonic()
+
+    def fault(what: str, error: Error) -> None:
+        if told.get(what) != str(error):
+            say(f"{what}: {error}")
+        told[what] = str(error)
+
     while not broken:
         await asyncio.sleep(LOOK_SECONDS)
         for name in list(loaded.followed):
             try:
                 wanted = await asyncio.to_thread(loaded.wanted, name, say)
-                if loaded.point(name, wanted):
-                    say(f"{name} is now {', '.join(f'{name}@{number}' for number in loaded.followed[name].values())}")
+                if loaded.point(name, wanted, say):
+                    say(f"{name} is now {loaded.models.get(f'{name}@{CHAMPION}').label}")
             except Error as error:
-                if told.get(name) != str(error):
-                    say(f"{name} stays as it is: {error}")
-                told[name] = str(error)
+                fault(f"{name} stays as it is", error)
+        if loaded.unwritten or time.monotonic() > kept + KEEP_SECONDS:
+            try:
+                await asyncio.to_thread(loaded.keep)
+                kept = time.monotonic()
+            except Error as error:
+                fault("What was tried is not written down yet", error)
     end()
