@@ -39,6 +39,9 @@ class Data(Section):
     text: str = decide("column with the text")
     second: str = decide("column with the second text, where the rows are pairs of texts")
     label: str = decide("column with the label")
+    instruction: str = decide(
+        "what a chat model is asked about a row with a label; {text}, {second} and {labels} are filled in"
+    )
     group: str = decide("column whose rows stay together on one side of the split")
     time: str = decide("column with the time of each row: the newest rows are the test, those before them validation")
     test: str = decide("file with test rows of its own, used as it is")

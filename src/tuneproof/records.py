@@ -109,6 +109,7 @@ class Schema:
     outside: str | None = None  # the label that stands for none of the others
     tags: tuple[str, ...] = ()  # what a word can be tagged as, for token classification
     unanswered: bool = False  # whether some of the training questions have no answer
+    instruction: str = ""  # what a chat model is asked about a row, where the rows are no dialogues themselves
 
     @property
     def choices(self) -> tuple[str, ...]:

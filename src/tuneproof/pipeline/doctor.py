@@ -17,7 +17,17 @@ from typing import Any
 from tuneproof.config import Config
 from tuneproof.device import machine, settle
 from tuneproof.errors import Error
-from tuneproof.pipeline.ready import Pretrained, Ready, diagnose, embedder, given, pretrained, tokens_of, understood
+from tuneproof.pipeline.ready import (
+    Pretrained,
+    Ready,
+    diagnose,
+    embedder,
+    given,
+    instructed,
+    pretrained,
+    tokens_of,
+    understood,
+)
 from tuneproof.pipeline.view import View
 from tuneproof.pipeline.whole import created, located
 from tuneproof.prepare import Diagnosis, Examinable, Prepared, data_report, render_data, write_review
@@ -72,8 +82,10 @@ def check(
         found, why_none, look = None, f"no model is tuned for {prepared.schema.task} yet", None
         answer: Examinable = READABLE[prepared.schema.task]
     else:
+        known = given(inputs)
+        prepared, asked = instructed(prepared, asked, known, view)
         this = task_of(prepared.schema)
-        found, why_none = _model(this, asked, given(inputs), view)
+        found, why_none = _model(this, asked, known, view)
         look = embedder(this, prepared.schema, found, asked, view) if found is not None else None
         answer = this.answer
     diagnosis = diagnose(prepared, answer, look, asked, view, why_none)

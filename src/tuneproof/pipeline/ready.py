@@ -29,7 +29,7 @@ from tuneproof.prepare.tokens import Encoded, encode
 from tuneproof.prepare.view import training_view
 from tuneproof.records import Ledger, ModelFacts, Schema, Setting
 from tuneproof.run import Run
-from tuneproof.tasks import TASKS, Task, kept, task, task_of
+from tuneproof.tasks import TASKS, Task, kept, suited, task, task_of
 
 KIND = "encoder"  # kind of model whose mean state says what a text is about
 
@@ -84,9 +84,10 @@ class Made:
 
 def make(inputs: Inputs, asked: Config, view: View) -> Made:
     """Reads, examines and encodes; nothing is written."""
-    prepared = understood(inputs, asked, view)
+    known = given(inputs)
+    prepared, asked = instructed(understood(inputs, asked, view), asked, known, view)
     this = task_of(prepared.schema)
-    found = pretrained(this, asked, given(inputs), view)
+    found = pretrained(this, asked, known, view)
     diagnosis = diagnose(prepared, this.answer, embedder(this, prepared.schema, found, asked, view), asked, view)
     prepared = diagnosis.prepared
     view.say(f"Counting the tokens of {sum(prepared.ledger.used.values()):,} rows")
@@ -105,6 +106,26 @@ def understood(inputs: Inputs, asked: Config, view: View, more: Mapping[str, Rec
     answers = {**{name: row.answer for name, row in TASKS.items()}, **(more or {})}
     keep = kept.asked(asked)
     return prepare(inputs.paths, asked.data, answers, inputs.names, asked.check.apply, keep)
+
+
+def instructed(prepared: Prepared, asked: Config, given: dict[str, Setting], view: View) -> tuple[Prepared, Config]:
+    """The same rows for the kind of model that was named, with what it is asked where it has to be asked something."""
+    schema = prepared.schema
+    before = this = task(schema.task)
+    if asked.model.name is not None and asked.data.task is None and any(o.same_as == this.name for o in TASKS.values()):
+        named = facts(sources.model(asked.model.name, say=view.say))
+        this = suited(this, named.kind)
+        if this is not before:
+            why = f"{named.name} is a model of the kind {named.kind}: {before.name} by asking it"
+            schema = dataclasses.replace(schema, task=this.name, reasons=(*schema.reasons, why))
+    if this.wording is not None:
+        text, why = this.wording(schema, asked.data.instruction)
+        if asked.data.instruction is None:
+            given["data.instruction"] = Setting(text, why, "rule")
+            asked = asked.replace({"data.instruction": text})
+        schema = dataclasses.replace(schema, instruction=text)
+    manifest = {**prepared.manifest, "schema": dataclasses.asdict(schema)}
+    return dataclasses.replace(prepared, schema=schema, manifest=manifest), asked
 
 
 def given(inputs: Inputs) -> dict[str, Setting]:

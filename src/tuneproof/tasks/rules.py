@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,8 @@ SCALES = (
 
 class Likeliest:
     """What a task says that decides by no rule."""
+
+    reads_batches: ClassVar[bool] = True
 
     def fitted(self, schema: Schema) -> Self:
         return self
