@@ -117,9 +117,14 @@ class Schema:
         return self.labels or self.several
 
     @property
+    def named(self) -> tuple[str, ...]:
+        """The labels or tags that a head of the model gives numbers for; a chat model writes them, and has no head."""
+        return () if self.instruction else self.choices or self.tags
+
+    @property
     def outputs(self) -> int:
         """Numbers that a head gives: one per label or tag, or the one to predict; 0 for tasks of another kind."""
-        return len(self.choices) or len(self.tags) or int(self.scale is not None)
+        return len(self.named) or int(self.scale is not None)
 
 
 @dataclass(frozen=True, slots=True)

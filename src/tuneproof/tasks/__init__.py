@@ -141,6 +141,10 @@ class Answer(Protocol):
         """The part of a canonical row that the model is asked."""
         ...
 
+    def outside(self, row: Row) -> dict[str, Any]:
+        """The same as a program without tuneproof has to say it: texts for the tokenizer, or messages for its template."""
+        ...
+
     def ask(self, row: Row, schema: Schema) -> dict[str, Any]:
         """A row of a file, its truth present or not, as the parts that the model is asked; ``layouts.Unusable``."""
         ...

@@ -224,6 +224,9 @@ class Classification:
     def without_truth(self, row: Row) -> dict[str, Any]:
         return {part: row[part] for part in ("text", "second") if part in row}
 
+    def outside(self, row: Row) -> dict[str, Any]:
+        return self.without_truth(row)
+
     def ask(self, row: Row, schema: Schema) -> dict[str, Any]:
         return {part: text.strip() for part, text in layouts.asked_texts(row, schema).items()}
 

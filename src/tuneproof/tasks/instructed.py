@@ -21,7 +21,7 @@ from torch.nn import Module
 from tuneproof.config import Data
 from tuneproof.errors import ModelError
 from tuneproof.modalities import Batch, ChatEncoder, Encoder, Example, Piece
-from tuneproof.records import Column, Guess, Prediction, Row, Schema
+from tuneproof.records import Column, Generation, Guess, Row, Schema
 from tuneproof.tasks.classification import Classification, OpenScope, Ordinal, RareLabel
 from tuneproof.tasks.instruction import Instruction, logits_at
 from tuneproof.tasks.label_tree import Tree, label_logs, tree
@@ -93,6 +93,14 @@ class Instructed(Classification):
     def view(self, row: Row, encoder: Encoder) -> list[Piece]:
         assert isinstance(encoder, ChatEncoder)
         return encoder.view(self._messages(row))
+
+    def finish(self, folder: Path, encoder: Encoder, how: Generation) -> None:
+        """How a program that writes freely gets a label and its end: greedy, with room for the longest."""
+        assert isinstance(encoder, ChatEncoder)
+        WRITER.finish(folder, encoder, Generation(_tree(encoder, self.labels).deepest))
+
+    def outside(self, row: Row) -> dict[str, Any]:
+        return {"messages": self._asked(row)}
 
     def length(self, row: Row, encoder: Encoder) -> int:
         """With the longest label, which has to fit as well."""

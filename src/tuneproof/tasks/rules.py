@@ -13,13 +13,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tuneproof.modalities import Example
-from tuneproof.records import Prediction, Schema
+from tuneproof.records import Prediction, Row, Schema
 
 Floats = NDArray[np.float64]
 Rule = Mapping[str, Any]
@@ -41,6 +41,10 @@ SCALES = (
     ("very easy", "easy", "medium", "hard", "very hard"),
     ("small", "medium", "large"),
 )  # words for steps, in their order
+
+
+class Asks(Protocol):
+    def without_truth(self, row: Row) -> dict[str, Any]: ...
 
 
 class Likeliest:
@@ -65,6 +69,9 @@ class Likeliest:
 
     def weighing(self, how: str | None, train: Sequence[Example]) -> Self:
         return self
+
+    def outside(self: Asks, row: Row) -> dict[str, Any]:
+        return self.without_truth(row)
 
 
 def rare_label(labels: Sequence[str]) -> str | None:

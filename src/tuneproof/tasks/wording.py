@@ -53,5 +53,6 @@ def _check(template: str, schema: Schema) -> None:
         )
     if "text" not in named:
         raise ConfigError(
-            "data.instruction has no {text}: every row would be asked the same.", 'For example: "{text}\\n\\nThe label:"'
+            "data.instruction has no {text}: every row would be asked the same.",
+            'For example: "{text}\\n\\nThe label:"',
         )
