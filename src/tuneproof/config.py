@@ -44,6 +44,9 @@ class Data(Section):
     )
     group: str = decide("column whose rows stay together on one side of the split")
     time: str = decide("column with the time of each row: the newest rows are the test, those before them validation")
+    weights: str = decide(
+        "how often the train rows of each file count, in the order of the files, as in 2, 0.5; once when not given"
+    )
     test: str = decide("file with test rows of its own, used as it is")
     sheet: str = decide("sheet of a workbook; needed where several sheets hold rows")
     header: Literal["auto", "yes", "no"] = Field(

@@ -157,15 +157,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Every row of every input file is accounted for: ``rows_in == sum(used) + sum(dropped)``."""
+    """Every row of every input file is accounted for: ``rows_in + repeated == sum(used) + sum(dropped)``."""
 
     rows_in: Mapping[str, int]  # file -> rows read
     used: Mapping[str, int]  # "train", "validation", "test" -> rows
     dropped: tuple[Drop, ...]
     notes: tuple[str, ...] = ()
+    repeated: Mapping[str, int] = field(default_factory=dict)  # file -> copies of its train rows, beside the rows
 
     def closes(self) -> bool:
-        return sum(self.rows_in.values()) == sum(self.used.values()) + sum(drop.rows for drop in self.dropped)
+        rows = sum(self.rows_in.values()) + sum(self.repeated.values())
+        return rows == sum(self.used.values()) + sum(drop.rows for drop in self.dropped)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Classification by asking a chat model: what it is asked, how its labels are scored, and that rows stay what they are."""
+"""Classification by a chat model: what it is asked, how labels are scored, and that rows stay what they are."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch.nn import Module
 from transformers import AutoConfig, AutoModelForCausalLM
 
 import tuneproof as tp
-from tuneproof.evaluate.compare import compare
 from tuneproof.deploy.export import export
-from tuneproof.errors import ConfigError, ModelError
+from tuneproof.errors import ConfigError, DataError, ModelError
+from tuneproof.evaluate.compare import compare
 from tuneproof.modalities import ChatEncoder
 from tuneproof.records import Schema
 from tuneproof.run import Run
@@ -298,6 +298,13 @@ def test_a_task_that_asks_nothing_takes_no_template(reviews: Path, tiny_bert: Pa
 def test_a_task_that_was_asked_for_stays(reviews: Path, tiny_llama: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="of the kind decoder; this task needs encoder"):
         tp.tune(reviews, runs=tmp_path, model_name=str(tiny_llama), data_task="text-classification", **RUN)
+
+
+def test_a_label_that_is_cut_is_refused(reviews: Path, tiny_llama: Path, tmp_path: Path) -> None:
+    """A limit takes the end of a row, where its label stands: part of a label would be another one."""
+    options = {**RUN, "data_too_long": "cut", "model_max_length": 90}
+    with pytest.raises(DataError, match="nothing of the answer is left after cutting to 90 tokens"):
+        tp.tune(reviews, runs=tmp_path, model_name=str(tiny_llama), **options)
 
 
 def test_frozen_layers_are_kept_for_training_alone(tiny_llama: Path, tmp_path: Path, one_thread: None) -> None:

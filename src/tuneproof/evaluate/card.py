@@ -37,7 +37,7 @@ def _asked(run: Run) -> str:
     return (
         f"asked = {asked!r}  # filled in: {{labels}} is {labels!r}\n"
         'messages = [{"role": "user", "content": asked}]\n'
-        "# logits of a label: the sum of the log probabilities of its tokens, end of turn included, as the next answer\n"
+        "# the logit of a label: the log probabilities of its tokens as the answer, end of turn included, added\n"
     )
 
 

@@ -24,6 +24,7 @@ from tuneproof.pipeline.view import View
 from tuneproof.predict import Vectors, embed
 from tuneproof.prepare import Diagnosis, Examinable, Prepared, data_report, examine, prepare
 from tuneproof.prepare.check.subject import Embed
+from tuneproof.prepare.mixed import mixed, weights
 from tuneproof.prepare.schema import Recogniser
 from tuneproof.prepare.tokens import Encoded, encode
 from tuneproof.prepare.view import training_view
@@ -90,6 +91,8 @@ def make(inputs: Inputs, asked: Config, view: View) -> Made:
     found = pretrained(this, asked, known, view)
     diagnosis = diagnose(prepared, this.answer, embedder(this, prepared.schema, found, asked, view), asked, view)
     prepared = diagnosis.prepared
+    if asked.data.weights is not None and "data.weights" in this.answer.options:
+        prepared = mixed(prepared, weights(asked.data.weights, inputs.names))
     view.say(f"Counting the tokens of {sum(prepared.ledger.used.values()):,} rows")
     data = asked.data
     encoded = encode(prepared.splits, prepared.schema, this.answer, found.encoder, data.too_long, data.max_missing)

@@ -142,7 +142,7 @@ class Answer(Protocol):
         ...
 
     def outside(self, row: Row) -> dict[str, Any]:
-        """The same as a program without tuneproof has to say it: texts for the tokenizer, or messages for its template."""
+        """The same for a program without tuneproof: texts for the tokenizer, or messages for its chat template."""
         ...
 
     def ask(self, row: Row, schema: Schema) -> dict[str, Any]:

@@ -58,7 +58,13 @@ class Instruction(Likeliest):
     unit: ClassVar[str] = "answer token"
     kinds: ClassVar[tuple[str, ...]] = ("decoder",)
     options: ClassVar[frozenset[str]] = frozenset(
-        {"evaluate.answers", "evaluate.max_new_tokens", "evaluate.repetition_penalty", "evaluate.no_repeat_ngram"}
+        {
+            "data.weights",
+            "evaluate.answers",
+            "evaluate.max_new_tokens",
+            "evaluate.repetition_penalty",
+            "evaluate.no_repeat_ngram",
+        }
     )
     shows: ClassVar[frozenset[str]] = frozenset({"answer", "stopped"})
     baselines: ClassVar[tuple[str, ...]] = ("untuned",)

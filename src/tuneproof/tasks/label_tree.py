@@ -4,8 +4,8 @@
     label_logs(model, [[1, 4, 4]], found)              # (1, 3): log probability of each label, all its tokens counted
 
 Labels that begin alike share these tokens, and a question is read once for all of them: the tokens of all labels stand
-behind it in one sequence, and each sees the question and what comes before it in its own label. Models that are not known
-to read such a mask rightly, and those with an adapter's tokens before the text, read the question once per label.
+behind it in one sequence, and each sees the question and what comes before it in its own label. Models that are not
+known to read such a mask rightly, and those with an adapter's tokens before the text, read the question once per label.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch.nn import Module
 from tuneproof.methods import prompted
 from tuneproof.modalities import padded
 
-# Keys of models that a test holds to: they look where a mask of four dimensions says, at the positions they are given.
+# Types of models that look where a mask of four dimensions says, at the positions they are given: a test holds it.
 BRANCHING = ("llama", "qwen2", "qwen3", "gpt2", "gpt_neox", "granite", "olmo2")
 READ = 1024  # tokens that are read at once: every label has logits, over 50,000 words those are 200 MB
 
