@@ -300,10 +300,35 @@ def test_a_task_that_was_asked_for_stays(reviews: Path, tiny_llama: Path, tmp_pa
         tp.tune(reviews, runs=tmp_path, model_name=str(tiny_llama), data_task="text-classification", **RUN)
 
 
-def test_a_label_that_is_cut_is_refused(reviews: Path, tiny_llama: Path, tmp_path: Path) -> None:
-    """A limit takes the end of a row, where its label stands: part of a label would be another one."""
-    options = {**RUN, "data_too_long": "cut", "model_max_length": 90}
-    with pytest.raises(DataError, match="nothing of the answer is left after cutting to 90 tokens"):
+@pytest.mark.parametrize("more", [{}, {"second": "so " * 40}])
+def test_a_row_that_is_cut_keeps_its_label(tiny_llama: Path, more: dict[str, str]) -> None:
+    """Its texts lose their ends, and every label still finds room behind the question."""
+    answer, encoder = TASKS[NAME].answer.fitted(schema(("no", "certainly"))), ChatEncoder(tiny_llama, 120)
+    row = {"text": "i bought this and it broke " * 9, "label": "no", **more}
+    whole = answer.example({**row, "class": 0}, encoder)
+    cut = encoder.cut(whole)
+    assert whole.longest > 120 and cut.longest <= 120 and cut.longest > 110
+    assert cut.units == whole.units and cut.label == 0
+    learnt = [id for id, is_learnt in zip(cut.ids, cut.loss or [], strict=True) if is_learnt]
+    assert encoder.tokenizer.decode(learnt) == "no<|im_end|>"
+    shown = answer.view(row, encoder)
+    assert [id for piece in shown for id in piece.ids] == list(cut.ids), "the view is not what is trained on"
+    said = encoder.tokenizer.decode(cut.ids)
+    assert "i bought this" in said and "Which of these labels fits? no, certainly" in said
+
+
+def test_a_run_on_rows_that_are_cut(reviews: Path, tiny_llama: Path, tmp_path: Path, one_thread: None) -> None:
+    options = {**RUN, "data_too_long": "cut", "model_max_length": 90, "method_name": "full"}
+    run = tp.tune(reviews, runs=tmp_path, model_name=str(tiny_llama), **options).run
+    counts = run.read_json("data/tokens.json")["splits"]["train"]
+    assert counts["rows_cut"] and not counts["loss_cut"] and counts["tokens"]["max"] <= 90
+    with pytest.raises(DataError, match="of 57 rows are longer than 90 tokens"):
+        tp.tune(reviews, runs=tmp_path, model_name=str(tiny_llama), **{**options, "data_too_long": "refuse"})
+
+
+def test_a_limit_without_room_for_any_text_is_refused(reviews: Path, tiny_llama: Path, tmp_path: Path) -> None:
+    options = {**RUN, "data_too_long": "cut", "model_max_length": 40}
+    with pytest.raises(DataError, match="nothing of the answer is left after cutting to 40 tokens"):
         tp.tune(reviews, runs=tmp_path, model_name=str(tiny_llama), **options)
 
 

@@ -320,8 +320,11 @@ class ChatEncoder:
         return sorted({rendered.ids[last], self.tokenizer.eos_token_id} - {None})
 
     def cut(self, example: Example) -> Example:
-        if len(example) <= self.max_length:
+        if example.longest <= self.max_length:
             return example
+        within = example.shorter() if example.shorter is not None else None
+        if within is not None:
+            return within
         short = shortened(example, self.max_length)
         if example.label is not None and short.units < example.units:  # a part of a label is no label
             return replace(short, loss=[False] * len(short.ids))

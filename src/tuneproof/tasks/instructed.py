@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,6 +28,7 @@ from tuneproof.tasks.label_tree import Tree, label_logs, tree
 from tuneproof.tasks.wording import asked, wording
 
 WRITER = Instruction()
+TEXTS = ("text", "second")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +65,34 @@ class Instructed(Classification):
         return self
 
     def example(self, row: Row, encoder: Encoder) -> Example:
+        """However long; where it is cut, its texts lose their ends and its label stays."""
         assert isinstance(encoder, ChatEncoder)
+        return replace(self._whole(row, encoder), shorter=partial(self._within, row, encoder))
+
+    def _whole(self, row: Row, encoder: ChatEncoder) -> Example:
+        """Every label has to find room behind the question, whichever is the right one."""
         labels = _tree(encoder, self.labels)
-        if "class" not in row:
-            return Example(encoder.prompt(self._asked(row)).ids, about=labels)
+        if "label" not in row:
+            return Example(encoder.prompt(self._asked(row)).ids, about=labels, room=labels.deepest)
         found = encoder.example(self._messages(row))
-        return replace(found, label=row["class"], about=labels)
+        return replace(found, label=row.get("class"), about=labels, room=labels.deepest - found.units)
+
+    def _within(self, row: Row, encoder: ChatEncoder) -> Example | None:
+        short = self._beginning(row, encoder)
+        return None if short is None else self._whole(short, encoder)
+
+    def _beginning(self, row: Row, encoder: ChatEncoder) -> Row | None:
+        """The row with the longest beginnings of its texts that fit, of a pair equally long; None where none does."""
+        fits: Row | None = None
+        low, high = 0, max(len(row[part]) for part in TEXTS if part in row)
+        while low <= high:
+            middle = (low + high) // 2
+            short = {**row, **{part: row[part][:middle] for part in TEXTS if part in row}}
+            if self._whole(short, encoder).longest <= encoder.max_length:
+                fits, low = short, middle + 1
+            else:
+                high = middle - 1
+        return fits
 
     def _asked(self, row: Row) -> list[dict[str, str]]:
         return [{"role": "user", "content": asked(row, self.instruction, self.labels)}]
@@ -91,8 +114,10 @@ class Instructed(Classification):
         return dict(enumerate(self.labels))
 
     def view(self, row: Row, encoder: Encoder) -> list[Piece]:
+        """As it is read: a text that is too long without its end."""
         assert isinstance(encoder, ChatEncoder)
-        return encoder.view(self._messages(row))
+        long = self._whole(row, encoder).longest > encoder.max_length
+        return encoder.view(self._messages((self._beginning(row, encoder) if long else row) or row))
 
     def finish(self, folder: Path, encoder: Encoder, how: Generation) -> None:
         """How a program that writes freely gets a label and its end: greedy, with room for the longest."""
@@ -104,8 +129,8 @@ class Instructed(Classification):
 
     def length(self, row: Row, encoder: Encoder) -> int:
         """With the longest label, which has to fit as well."""
-        example = self.example(self.without_truth(row), encoder)
-        return len(example) + int(example.about.deepest)
+        assert isinstance(encoder, ChatEncoder)
+        return self._whole(self.without_truth(row), encoder).longest
 
 
 @dataclass(frozen=True, eq=False)
