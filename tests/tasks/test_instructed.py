@@ -14,10 +14,13 @@ from torch.nn import Module
 from transformers import AutoConfig, AutoModelForCausalLM
 
 import tuneproof as tp
+from tuneproof.config import build
 from tuneproof.deploy.export import export
 from tuneproof.errors import ConfigError, DataError, ModelError
 from tuneproof.evaluate.compare import compare
 from tuneproof.modalities import ChatEncoder
+from tuneproof.pipeline import Quiet
+from tuneproof.pipeline.ready import Inputs, make
 from tuneproof.records import Schema
 from tuneproof.run import Run
 from tuneproof.tasks import TASKS, suited, task_of
@@ -293,6 +296,15 @@ def test_pairs_are_asked_with_a_template_of_ones_own(tiny_llama: Path, tmp_path:
 def test_a_task_that_asks_nothing_takes_no_template(reviews: Path, tiny_bert: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.instruction would have no effect"):
         tp.tune(reviews, runs=tmp_path, model_name=str(tiny_bert), data_instruction="{text}?", **RUN)
+
+
+def test_what_a_source_says_of_its_rows_is_not_asked_for(reviews: Path, tiny_llama: Path) -> None:
+    """A demo names its own task; a chat model takes its rows all the same."""
+    hints = {"data.task": "text-classification"}
+    asked = build({}).replace({**hints, "model.name": str(tiny_llama)})
+    made = make(Inputs(("demo:reviews",), (reviews,), hints), asked, Quiet())
+    assert made.ready.task.name == NAME == made.ready.config.data.task
+    assert made.ready.given["data.task"].by == "rule"
 
 
 def test_a_task_that_was_asked_for_stays(reviews: Path, tiny_llama: Path, tmp_path: Path) -> None:

@@ -115,12 +115,15 @@ def instructed(prepared: Prepared, asked: Config, given: dict[str, Setting], vie
     """The same rows for the kind of model that was named, with what it is asked where it has to be asked something."""
     schema = prepared.schema
     before = this = task(schema.task)
-    if asked.model.name is not None and asked.data.task is None and any(o.same_as == this.name for o in TASKS.values()):
+    free = asked.data.task is None or "data.task" in given  # what a source says of its rows binds nobody
+    if asked.model.name is not None and free and any(one.same_as == this.name for one in TASKS.values()):
         named = facts(sources.model(asked.model.name, say=view.say))
         this = suited(this, named.kind)
         if this is not before:
             why = f"{named.name} is a model of the kind {named.kind}: {before.name} by asking it"
             schema = dataclasses.replace(schema, task=this.name, reasons=(*schema.reasons, why))
+            given["data.task"] = Setting(this.name, why, "rule")
+            asked = asked.replace({"data.task": this.name})
     if this.wording is not None:
         text, why = this.wording(schema, asked.data.instruction)
         if asked.data.instruction is None:
