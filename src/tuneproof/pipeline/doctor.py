@@ -82,10 +82,10 @@ def check(
         found, why_none, look = None, f"no model is tuned for {prepared.schema.task} yet", None
         answer: Examinable = READABLE[prepared.schema.task]
     else:
-        known = given(inputs)
-        prepared, asked = instructed(prepared, asked, known, view)
+        settled = given(inputs)
+        prepared, asked = instructed(prepared, asked, settled, view)
         this = task_of(prepared.schema)
-        found, why_none = _model(this, asked, known, view)
+        found, why_none = _model(this, asked, settled, view)
         look = embedder(this, prepared.schema, found, asked, view) if found is not None else None
         answer = this.answer
     diagnosis = diagnose(prepared, answer, look, asked, view, why_none)

@@ -85,10 +85,10 @@ class Made:
 
 def make(inputs: Inputs, asked: Config, view: View) -> Made:
     """Reads, examines and encodes; nothing is written."""
-    known = given(inputs)
-    prepared, asked = instructed(understood(inputs, asked, view), asked, known, view)
+    settled = given(inputs)
+    prepared, asked = instructed(understood(inputs, asked, view), asked, settled, view)
     this = task_of(prepared.schema)
-    found = pretrained(this, asked, known, view)
+    found = pretrained(this, asked, settled, view)
     diagnosis = diagnose(prepared, this.answer, embedder(this, prepared.schema, found, asked, view), asked, view)
     prepared = diagnosis.prepared
     if asked.data.weights is not None and "data.weights" in this.answer.options:
