@@ -14,6 +14,7 @@ import random
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -394,7 +395,8 @@ def bases(tiny_bert: Path, tiny_llama: Path, tiny_t5: Path) -> Mapping[str, Path
         "question-answering",
         "embeddings",
     )
-    return {**dict.fromkeys(readers, tiny_bert), "instruction": tiny_llama, "seq2seq": tiny_t5}
+    writers = ("instruction", "instructed-classification")
+    return {**dict.fromkeys(readers, tiny_bert), **dict.fromkeys(writers, tiny_llama), "seq2seq": tiny_t5}
 
 
 @pytest.fixture(scope="session")
@@ -411,6 +413,7 @@ def files(
     """For each task a file."""
     return {
         "text-classification": reviews,
+        "instructed-classification": reviews,
         "multi-label-classification": topics,
         "text-regression": scored,
         "token-classification": tagged,
@@ -430,14 +433,14 @@ def make_work(one_thread: None, bases: Mapping[str, Path], files: Mapping[str, P
     from tuneproof.modalities import MODALITIES
     from tuneproof.prepare import prepare
     from tuneproof.prepare.tokens import encode
-    from tuneproof.tasks import TASKS
+    from tuneproof.tasks import TASKS, task_of
     from tuneproof.train.fit import Work
 
     def make(task: str, method: str, options: Mapping[str, Any] | None = None, *, rows: int | None = None) -> Work:
         config = settings(task, method, {"model.name": str(bases[task]), **(options or {})})
-        this = TASKS[task]
-        encoder = MODALITIES[this.modality](bases[task], READS[this.modality])
         prepared = prepare(files[task], config.data, {name: row.answer for name, row in TASKS.items()})
+        this = task_of(replace(prepared.schema, task=task))
+        encoder = MODALITIES[this.modality](bases[task], READS[this.modality])
         encoded = encode(prepared.splits, prepared.schema, this.answer, encoder, "refuse")
         train, held_out = encoded.examples["train"][:rows], encoded.examples["validation"]
         return Work(this.answer, prepared.schema, config, bases[task], encoder, train, held_out)

@@ -39,8 +39,14 @@ class Data(Section):
     text: str = decide("column with the text")
     second: str = decide("column with the second text, where the rows are pairs of texts")
     label: str = decide("column with the label")
+    instruction: str = decide(
+        "what a chat model is asked about a row with a label; {text}, {second} and {labels} are filled in"
+    )
     group: str = decide("column whose rows stay together on one side of the split")
     time: str = decide("column with the time of each row: the newest rows are the test, those before them validation")
+    weights: str = decide(
+        "how often the train rows of each file count, in the order of the files, as in 2, 0.5; once when not given"
+    )
     test: str = decide("file with test rows of its own, used as it is")
     sheet: str = decide("sheet of a workbook; needed where several sheets hold rows")
     header: Literal["auto", "yes", "no"] = Field(

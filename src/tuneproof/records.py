@@ -109,6 +109,7 @@ class Schema:
     outside: str | None = None  # the label that stands for none of the others
     tags: tuple[str, ...] = ()  # what a word can be tagged as, for token classification
     unanswered: bool = False  # whether some of the training questions have no answer
+    instruction: str = ""  # what a chat model is asked about a row, where the rows are no dialogues themselves
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -116,9 +117,14 @@ class Schema:
         return self.labels or self.several
 
     @property
+    def named(self) -> tuple[str, ...]:
+        """The labels or tags that a head of the model gives numbers for; a chat model writes them, and has no head."""
+        return () if self.instruction else self.choices or self.tags
+
+    @property
     def outputs(self) -> int:
         """Numbers that a head gives: one per label or tag, or the one to predict; 0 for tasks of another kind."""
-        return len(self.choices) or len(self.tags) or int(self.scale is not None)
+        return len(self.named) or int(self.scale is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +157,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Every row of every input file is accounted for: ``rows_in == sum(used) + sum(dropped)``."""
+    """Every row of every input file is accounted for: ``rows_in + repeated == sum(used) + sum(dropped)``."""
 
     rows_in: Mapping[str, int]  # file -> rows read
     used: Mapping[str, int]  # "train", "validation", "test" -> rows
     dropped: tuple[Drop, ...]
     notes: tuple[str, ...] = ()
+    repeated: Mapping[str, int] = field(default_factory=dict)  # file -> copies of its train rows, beside the rows
 
     def closes(self) -> bool:
-        return sum(self.rows_in.values()) == sum(self.used.values()) + sum(drop.rows for drop in self.dropped)
+        rows = sum(self.rows_in.values()) + sum(self.repeated.values())
+        return rows == sum(self.used.values()) + sum(drop.rows for drop in self.dropped)
 
 
 @dataclass(frozen=True, slots=True)

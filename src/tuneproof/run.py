@@ -156,7 +156,7 @@ class Run:
     def ledger(self) -> Ledger:
         raw = self.read_json("data/ledger.json")
         dropped = tuple(Drop(**{**drop, "lines": tuple(drop["lines"])}) for drop in raw["dropped"])
-        return Ledger(raw["rows_in"], raw["used"], dropped, tuple(raw["notes"]))
+        return Ledger(raw["rows_in"], raw["used"], dropped, tuple(raw["notes"]), raw.get("repeated", {}))
 
     def write_ledger(self, ledger: Ledger) -> None:
         self.write_json("data/ledger.json", dataclasses.asdict(ledger))

@@ -45,7 +45,9 @@ class Terminal:
         for reason in schema.reasons:
             self.console.print(f"  {escape(reason)}")
         used = ", ".join(f"{n:,} {name}" for name, n in ledger.used.items())
-        self.console.print(f"  {sum(ledger.rows_in.values()):,} rows in = {used}", end="")
+        copies = sum(ledger.repeated.values())
+        repeated = f" + {copies:,} repeated" if copies else ""
+        self.console.print(f"  {sum(ledger.rows_in.values()):,} rows in{repeated} = {used}", end="")
         dropped = [f"{drop.rows:,} {drop.reason}" for drop in ledger.dropped]
         self.console.print(f" + dropped: {escape(', '.join(dropped))}" if dropped else ", none dropped")
         for note in ledger.notes:

@@ -49,7 +49,20 @@ def span_loss(model, windows):
     return [loss]
 
 
+def label_figures(model, row):
+    """Of a chat model that is asked for a label: each label alone behind the question, nothing shared."""
+    start = row["loss"].index(True)
+    logs = []
+    for ids in row["choices"]:
+        said = model(input_ids=torch.tensor([row["ids"][:start] + ids])).logits[0].float().log_softmax(-1)
+        logs.append(sum(float(said[i - len(ids) - 1, id]) for i, id in enumerate(ids)))
+    shares = torch.tensor(logs, dtype=torch.float64).log_softmax(0)
+    return [-float(shares[row["label"]]), *(float(share) for share in shares.exp())]  # labels stand in their order
+
+
 def figures(model, row):
+    if row["choices"]:
+        return label_figures(model, row)
     if row["windows"]:
         return span_loss(model, row["windows"])
     if row["parts"]:

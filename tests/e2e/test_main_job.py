@@ -174,10 +174,12 @@ def test_resuming_from_any_stage_ends_as_the_whole_run(finished, tmp_path: Path,
 
 
 def test_the_answers_of_both_models_stand_side_by_side(finished) -> None:
-    report = json.loads((Run.open(finished("instruction", "full")).evaluations / "test" / "report.json").read_text())
+    run = Run.open(finished("instruction", "full"))
+    report = run.read_json("eval/test/report.json")
     assert len(report["answers"]) == 2
     for answer in report["answers"]:
         assert {"prompt", "truth", "base", "tuned", "base_stopped", "tuned_stopped"} <= answer.keys()
+    assert report["written"]["n"] == 2 and "ROUGE-L" in (run.evaluations / "test" / "report.html").read_text()
 
 
 def test_plan_leaves_nothing_behind(reviews: Path, tiny_bert: Path, tmp_path: Path, monkeypatch) -> None:

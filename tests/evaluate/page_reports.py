@@ -664,6 +664,13 @@ def chat() -> dict[str, Any]:
         },
         "rows": {"worst": rows, "best": rows[:3]},
         "answers": answers,
+        "written": {
+            "n": 5,
+            "tuned": {"rouge1": 0.412, "rouge2": 0.201, "rougeL": 0.344},
+            "base": {"rouge1": 0.21, "rouge2": 0.05, "rougeL": 0.181},
+            "difference": {"value": 0.163, "low": -0.02, "high": 0.346, "p": 0.07, "n": 5, "method": "t"},
+            "tokens": "lower case",
+        },
         "forgetting": forgetting(),
         "cost": {
             "seconds": {"prepare": 3.0, "train": 402.0, "evaluate": 120.0},

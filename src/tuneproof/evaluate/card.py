@@ -25,7 +25,20 @@ POOLED = (
 def usage(run: Run, config: Config, answer: Answer, outputs: int, base: str) -> str:
     """Python that opens ``model/`` with transformers (and peft) alone."""
     pooled = POOLED if "vector" in answer.shows else ""
-    return _opening(run, config, answer, outputs, base) + pooled + _confidence(run) + _number(run)
+    return _opening(run, config, answer, outputs, base) + pooled + _asked(run) + _confidence(run) + _number(run)
+
+
+def _asked(run: Run) -> str:
+    """What a chat model has to be asked for its label."""
+    asked = run.schema.instruction
+    if not asked:
+        return ""
+    labels = ", ".join(run.schema.labels)
+    return (
+        f"asked = {asked!r}  # filled in: {{labels}} is {labels!r}\n"
+        'messages = [{"role": "user", "content": asked}]\n'
+        "# the logit of a label: the log probabilities of its tokens as the answer, end of turn included, added\n"
+    )
 
 
 def _confidence(run: Run) -> str:

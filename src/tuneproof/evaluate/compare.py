@@ -126,7 +126,7 @@ def _difference(a: Contender, b: Contender, ids: Sequence[str], pairs: Pairs, ho
 
 
 def _comparable(a: Contender, b: Contender) -> None:
-    if a.task != b.task:
+    if a.judged != b.judged:
         raise DataError(f"{a.name} is for {a.task}, {b.name} for {b.task}.", "Compare runs of one task.")
     if set(a.labels) != set(b.labels):
         only = [sorted(set(x.labels) - set(y.labels)) for x, y in ((a, b), (b, a))]

@@ -31,6 +31,7 @@ class Contender:
     run: Run
     system: str  # title of a baseline, "" for the tuned model
     task: str
+    judged: str  # the task whose figures these are: a chat model's and an encoder's labels are of one kind
     answer: Answer
     primary: str  # the metric that decided in its report
     labels: tuple[str, ...]
@@ -109,6 +110,7 @@ def _opened(run: Run, evaluation: str) -> Contender:
         run=run,
         system="",
         task=schema.task,
+        judged=task_of(schema).judged,
         answer=task_of(schema).answer,
         primary=run.read_json(f"eval/{evaluation}/report.json")["scores"]["primary"],
         labels=schema.labels,
@@ -165,6 +167,7 @@ def _baseline(name: str, of: Contender) -> Contender:
         of.run,
         title,
         of.task,
+        of.judged,
         of.answer,
         of.primary,
         of.labels,

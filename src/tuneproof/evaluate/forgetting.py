@@ -31,6 +31,7 @@ from tuneproof.modalities import Example
 from tuneproof.predict import Predictor, by_length, embed
 from tuneproof.stats.paired import Difference, difference
 from tuneproof.stats.verdicts import FEWEST
+from tuneproof.tasks import task
 
 LIMIT = 0.05  # upper bound of what is accepted: nats per token, or share of passages
 PROMPTS = 64  # test rows on which the divergence is measured
@@ -38,6 +39,7 @@ CHUNK_TOKENS = 1024  # of a batch here, where every token has logits: over 50,00
 MASKED = 0.15  # share of tokens that are masked (Devlin et al. 2019)
 FOLDS = 5
 WRITER = "decoder"  # kind of model whose knowledge shows in the loss of a text
+SPEAKER = task("instruction").answer  # says how likely a text is
 
 Set = tuple[str, Sequence[Document]]
 
@@ -49,7 +51,8 @@ def forgetting(
 
     Adapters are merged into the tuned model, so it is not to be used afterwards.
     """
-    if about["kind"] == WRITER and not tuned.schema.labels:
+    if about["kind"] == WRITER and tuned.answer.auto == SPEAKER.auto:
+        tuned, base = (dataclasses.replace(side, answer=SPEAKER) for side in (tuned, base))  # whatever it answers
         kl = divergence(tuned, base, rows)
         found = [
             _of_losses(name, _losses(base, texts), _losses(tuned, texts), "nats per token") for name, texts in sets

@@ -24,6 +24,7 @@ from tuneproof.evaluate.forgetting import told
 from tuneproof.evaluate.measures import MEASURES, Measure
 from tuneproof.evaluate.overfitting import learnt_by_heart
 from tuneproof.evaluate.slices import report_slices
+from tuneproof.evaluate.written import written
 from tuneproof.records import Prediction, Schema
 from tuneproof.run import Run
 from tuneproof.stats.looks import latest_best
@@ -139,6 +140,7 @@ def build_report(run: Run, config: Config, schema: Schema, outcome: Outcome, ans
         "forgetting": outcome.forgetting,
         "prompted": outcome.prompted,
         "answers": list(outcome.answers),
+        "written": _written(outcome),
         "cost": _cost(run, outcome, plan, config),
         "use": [*_instead(run, outcome, answer, word), *_use(run, schema, plan, config)],
         "limits": _limits(outcome, ledger.used["test"], repeats, plan),
@@ -321,6 +323,14 @@ def _look(record: Mapping[str, Any], name: str) -> str:
     score = MEASURES[name].written(record["validation"][name])
     epochs = "1 epoch" if record["epoch"] == 1 else f"{record['epoch']:.2g} epochs"
     return f"the one after {epochs} (step {record['step']:,}, {name} {score})"
+
+
+def _written(outcome: Outcome) -> dict[str, Any] | None:
+    """ROUGE of the answers that are shown, where scoring wrote none."""
+    if any(prediction.value is not None for prediction in outcome.systems[0].predictions):
+        return None
+    group = outcome.table.columns.get("group")
+    return written(outcome.answers, None if group is None else group[: len(outcome.answers)])
 
 
 def _classes(predictions: Sequence[Prediction], answer: Answer) -> list[dict[str, Any]]:

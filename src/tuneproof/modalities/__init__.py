@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tuneproof.modalities.chat import ChatEncoder, NotShown
-from tuneproof.modalities.encoding import IGNORED, Batch, Encoder, Example, Piece
+from tuneproof.modalities.encoding import IGNORED, Batch, Encoder, Example, Piece, padded
 from tuneproof.modalities.text import TextEncoder
 
 MODALITIES: dict[str, Callable[[Path, int], Encoder]] = {
@@ -20,4 +20,15 @@ MODALITIES: dict[str, Callable[[Path, int], Encoder]] = {
     "chat": ChatEncoder,
 }
 
-__all__ = ["IGNORED", "MODALITIES", "Batch", "ChatEncoder", "Encoder", "Example", "NotShown", "Piece", "TextEncoder"]
+__all__ = [
+    "IGNORED",
+    "MODALITIES",
+    "Batch",
+    "ChatEncoder",
+    "Encoder",
+    "Example",
+    "NotShown",
+    "Piece",
+    "TextEncoder",
+    "padded",
+]

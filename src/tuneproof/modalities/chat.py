@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -320,7 +320,15 @@ class ChatEncoder:
         return sorted({rendered.ids[last], self.tokenizer.eos_token_id} - {None})
 
     def cut(self, example: Example) -> Example:
-        return example if len(example) <= self.max_length else shortened(example, self.max_length)
+        if example.longest <= self.max_length:
+            return example
+        within = example.shorter() if example.shorter is not None else None
+        if within is not None:
+            return within
+        short = shortened(example, self.max_length)
+        if example.label is not None and short.units < example.units:  # a part of a label is no label
+            return replace(short, loss=[False] * len(short.ids))
+        return short
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         return collate(examples, self.tokenizer.pad_token_id)

@@ -8,7 +8,7 @@ Shapes: B rows, S sequences, T tokens of the longest. Padding is on the right, n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,6 +38,8 @@ class Example:
     parts: Sequence[Example] = ()  # in place of ``ids``
     about: Any = None  # what the task needs to read an answer from the model's figures; no model sees it
     halves: tuple[tuple[int, int], tuple[int, int]] | None = None  # of a pair in one sequence: where each text stands
+    room: int = 0  # tokens beyond its own that a model has to read at once to answer it
+    shorter: Callable[[], Example | None] | None = None  # makes the row within the limit, where it may not lose its end
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts) if self.parts else len(self.ids)
@@ -45,7 +47,7 @@ class Example:
     @property
     def longest(self) -> int:
         """Tokens of its longest sequence: what a model has to read at once."""
-        return max(len(part) for part in self.parts) if self.parts else len(self.ids)
+        return self.room + (max(len(part) for part in self.parts) if self.parts else len(self.ids))
 
     @property
     def units(self) -> int:

@@ -49,23 +49,25 @@ def _label_chart(ordered: Sequence[str], total: Mapping[str, float]) -> Markup:
 
 
 def ledger(report: View) -> View | None:
-    """Rows in = rows used + rows dropped."""
+    """Rows in, and copies of them = rows used + rows dropped."""
     found = mapping(report.get("ledger"))
     rows_in, used, dropped = mapping(found.get("rows_in")), mapping(found.get("used")), mappings(found.get("dropped"))
+    repeated = mapping(found.get("repeated"))
     if not rows_in and not used:
         return None
     sums = [
         sum(numbers.real(n) or 0.0 for n in part)
-        for part in (rows_in.values(), used.values(), [one.get("rows") for one in dropped])
+        for part in (rows_in.values(), used.values(), [one.get("rows") for one in dropped], repeated.values())
     ]
-    whole = max(sums[0], 1.0)
+    whole = max(sums[0] + sums[3], 1.0)
     parts = [((numbers.real(used.get(part)) or 0.0) / whole, part) for part in PARTS]
     return {
         "rows_in": rows_in,
         "used": {PART_NAMES.get(str(k), k): n for k, n in used.items()},
         "dropped": [{**one, "lines": listing(one.get("lines"))} for one in dropped],
         "sums": sums,
-        "closes": sums[0] == sums[1] + sums[2],
+        "repeated": repeated,
+        "closes": sums[0] + sums[3] == sums[1] + sums[2],
         "notes": listing(found.get("notes")),
         "bar": charts.bar([*parts, (sums[2] / whole, "dropped")]),
     }

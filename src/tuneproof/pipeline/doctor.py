@@ -17,7 +17,17 @@ from typing import Any
 from tuneproof.config import Config
 from tuneproof.device import machine, settle
 from tuneproof.errors import Error
-from tuneproof.pipeline.ready import Pretrained, Ready, diagnose, embedder, given, pretrained, tokens_of, understood
+from tuneproof.pipeline.ready import (
+    Pretrained,
+    Ready,
+    diagnose,
+    embedder,
+    given,
+    instructed,
+    pretrained,
+    tokens_of,
+    understood,
+)
 from tuneproof.pipeline.view import View
 from tuneproof.pipeline.whole import created, located
 from tuneproof.predict import Known
@@ -73,8 +83,10 @@ def check(
         found, why_none, look = None, f"no model is tuned for {prepared.schema.task} yet", None
         answer: Examinable = READABLE[prepared.schema.task]
     else:
+        settled = given(inputs)
+        prepared, asked = instructed(prepared, asked, settled, view)
         this = task_of(prepared.schema)
-        found, why_none = _model(this, asked, given(inputs), view)
+        found, why_none = _model(this, asked, settled, view)
         look = embedder(this, prepared.schema, found, asked, view, Known()) if found is not None else None
         answer = this.answer
     diagnosis = diagnose(prepared, answer, look, asked, view, why_none)

@@ -24,12 +24,13 @@ from tuneproof.pipeline.view import View
 from tuneproof.predict import Known, Vectors
 from tuneproof.prepare import Diagnosis, Examinable, Prepared, data_report, examine, prepare
 from tuneproof.prepare.check.subject import Embed
+from tuneproof.prepare.mixed import mixed, weights
 from tuneproof.prepare.schema import Recogniser
 from tuneproof.prepare.tokens import Encoded, encode
 from tuneproof.prepare.view import training_view
 from tuneproof.records import Ledger, ModelFacts, Schema, Setting
 from tuneproof.run import Run
-from tuneproof.tasks import TASKS, Task, kept, task, task_of
+from tuneproof.tasks import TASKS, Task, kept, suited, task, task_of
 
 KIND = "encoder"  # kind of model whose mean state says what a text is about
 
@@ -85,13 +86,16 @@ class Made:
 
 def make(inputs: Inputs, asked: Config, view: View) -> Made:
     """Reads, examines and encodes; nothing is written."""
-    prepared = understood(inputs, asked, view)
+    settled = given(inputs)
+    prepared, asked = instructed(understood(inputs, asked, view), asked, settled, view)
     this = task_of(prepared.schema)
-    found = pretrained(this, asked, given(inputs), view)
+    found = pretrained(this, asked, settled, view)
     known = Known()
     look = embedder(this, prepared.schema, found, asked, view, known)
     diagnosis = diagnose(prepared, this.answer, look, asked, view)
     prepared = diagnosis.prepared
+    if asked.data.weights is not None and "data.weights" in this.answer.options:
+        prepared = mixed(prepared, weights(asked.data.weights, inputs.names))
     view.say(f"Counting the tokens of {sum(prepared.ledger.used.values()):,} rows")
     data = asked.data
     encoded = encode(prepared.splits, prepared.schema, this.answer, found.encoder, data.too_long, data.max_missing)
@@ -108,6 +112,29 @@ def understood(inputs: Inputs, asked: Config, view: View, more: Mapping[str, Rec
     answers = {**{name: row.answer for name, row in TASKS.items()}, **(more or {})}
     keep = kept.asked(asked)
     return prepare(inputs.paths, asked.data, answers, inputs.names, asked.check.apply, keep)
+
+
+def instructed(prepared: Prepared, asked: Config, given: dict[str, Setting], view: View) -> tuple[Prepared, Config]:
+    """The same rows for the kind of model that was named, with what it is asked where it has to be asked something."""
+    schema = prepared.schema
+    before = this = task(schema.task)
+    free = asked.data.task is None or "data.task" in given  # what a source says of its rows binds nobody
+    if asked.model.name is not None and free and any(one.same_as == this.name for one in TASKS.values()):
+        named = facts(sources.model(asked.model.name, say=view.say))
+        this = suited(this, named.kind)
+        if this is not before:
+            why = f"{named.name} is a model of the kind {named.kind}: {before.name} by asking it"
+            schema = dataclasses.replace(schema, task=this.name, reasons=(*schema.reasons, why))
+            given["data.task"] = Setting(this.name, why, "rule")
+            asked = asked.replace({"data.task": this.name})
+    if this.wording is not None:
+        text, why = this.wording(schema, asked.data.instruction)
+        if asked.data.instruction is None:
+            given["data.instruction"] = Setting(text, why, "rule")
+            asked = asked.replace({"data.instruction": text})
+        schema = dataclasses.replace(schema, instruction=text)
+    manifest = {**prepared.manifest, "schema": dataclasses.asdict(schema)}
+    return dataclasses.replace(prepared, schema=schema, manifest=manifest), asked
 
 
 def given(inputs: Inputs) -> dict[str, Setting]:

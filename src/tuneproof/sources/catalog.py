@@ -53,7 +53,7 @@ CLASSIFY = (
     "embeddings",
 )
 READ = (*CLASSIFY, "question-answering")
-CHAT = ("instruction",)
+CHAT = ("instruction", "instructed-classification")
 PAIRS = ("seq2seq",)
 
 _PINS = (

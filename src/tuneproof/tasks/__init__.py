@@ -24,6 +24,7 @@ from tuneproof.tasks import embeddings, seq2seq
 from tuneproof.tasks.classification import Classification
 from tuneproof.tasks.drawing import Watch
 from tuneproof.tasks.embeddings import Embeddings
+from tuneproof.tasks.instructed import Instructed
 from tuneproof.tasks.instruction import Instruction
 from tuneproof.tasks.metrics import ClassScore
 from tuneproof.tasks.multi_label import MultiLabel
@@ -33,6 +34,7 @@ from tuneproof.tasks.rules import Floats, Rule
 from tuneproof.tasks.seq2seq import Seq2Seq
 from tuneproof.tasks.tables import Canonical
 from tuneproof.tasks.token_classification import TokenClassification
+from tuneproof.tasks.wording import wording
 
 
 class Answer(Protocol):
@@ -44,6 +46,7 @@ class Answer(Protocol):
     auto: ClassVar[str]  # transformers' class that opens a model for this task
     length_limit: ClassVar[int]  # tokens of a row at most, where nobody says otherwise and the model takes more
     unit: ClassVar[str]  # "row" or "answer token": what the loss is a mean over
+    reads_batches: ClassVar[bool]  # whether predictions are made from the same tokens as the loss
     kinds: ClassVar[tuple[str, ...]]  # kinds of model in the catalogue that can do this
     options: ClassVar[frozenset[str]]  # options of the configuration that only some tasks read
     shows: ClassVar[frozenset[str]]  # keys of what ``show`` returns
@@ -138,6 +141,10 @@ class Answer(Protocol):
         """The part of a canonical row that the model is asked."""
         ...
 
+    def outside(self, row: Row) -> dict[str, Any]:
+        """The same for a program without tuneproof: texts for the tokenizer, or messages for its chat template."""
+        ...
+
     def ask(self, row: Row, schema: Schema) -> dict[str, Any]:
         """A row of a file, its truth present or not, as the parts that the model is asked; ``layouts.Unusable``."""
         ...
@@ -197,12 +204,20 @@ class Task:
     modality: str  # a key of modalities.MODALITIES
     answer: Answer
     complete: Complete | None = None  # where one batch cannot tell: texts as written, neighbours among all rows
+    same_as: str = ""  # the task whose rows and answers these are too, for a model of another kind
+    wording: Callable[[Schema, str | None], tuple[str, str]] | None = None  # what a row is asked as, and why
+
+    @property
+    def judged(self) -> str:
+        """The name under which its figures may be compared."""
+        return self.same_as or self.name
 
 
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
         Task("text-classification", "text", Classification()),
+        Task("instructed-classification", "chat", Instructed(), same_as="text-classification", wording=wording),
         Task("multi-label-classification", "text", MultiLabel()),
         Task("text-regression", "text", Regression()),
         Task("token-classification", "text", TokenClassification()),
@@ -225,3 +240,11 @@ def task_of(schema: Schema) -> Task:
     """The row of the task that the rows are for, its answer fitted to what they hold."""
     found = task(schema.task)
     return replace(found, answer=found.answer.fitted(schema))
+
+
+def suited(this: Task, kind: str) -> Task:
+    """The task with the same rows and answers that a model of ``kind`` can do; ``this`` where there is none."""
+    if kind in this.answer.kinds:
+        return this
+    others = (one for one in TASKS.values() if one.same_as == this.name and kind in one.answer.kinds)
+    return next(others, this)

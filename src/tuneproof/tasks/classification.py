@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -51,13 +51,20 @@ def emphasis(how: str | None, counts: Sequence[int]) -> Emphasis | None:
     return Emphasis(tuple(weight / mean for weight in raw))
 
 
+@dataclass(frozen=True, eq=False)
 class Classification:
+    temperature: float = 1.0  # divides the logits of predictions, never those of the loss
+    decides: Rule = field(default_factory=dict)
+    apart: tuple[str, ...] = ()  # the label that is rare, or stands for none of the others; or all of them in order
+    emphasis: Emphasis | None = None  # of the loss in training
+
     primary: ClassVar[str] = "accuracy"
     higher_is_better: ClassVar[bool] = True
     proportion: ClassVar[bool] = True
     auto: ClassVar[str] = "AutoModelForSequenceClassification"
     length_limit: ClassVar[int] = 512
     unit: ClassVar[str] = "row"
+    reads_batches: ClassVar[bool] = True
     kinds: ClassVar[tuple[str, ...]] = ("encoder",)
     options: ClassVar[frozenset[str]] = frozenset(
         {
@@ -82,18 +89,6 @@ class Classification:
         ),
     }
 
-    def __init__(
-        self,
-        temperature: float = 1.0,
-        decides: Rule | None = None,
-        apart: tuple[str, ...] = (),
-        emphasis: Emphasis | None = None,
-    ) -> None:
-        self.temperature = temperature  # divides the logits of predictions, never those of the loss
-        self.decides: Rule = decides or {}
-        self.apart = apart  # the label that is rare, or stands for none of the others; or all of them in their order
-        self.emphasis = emphasis  # of the loss in training
-
     def fitted(self, schema: Schema) -> Classification:
         if schema.rare is not None:
             return RareLabel(apart=(schema.rare,))
@@ -102,7 +97,7 @@ class Classification:
         return Ordinal(apart=schema.labels) if schema.ordinal else self
 
     def at_temperature(self, temperature: float) -> Classification:
-        return type(self)(temperature, self.decides, self.apart, self.emphasis)
+        return replace(self, temperature=temperature)
 
     def rule(self, logits: Floats, examples: Sequence[Example], schema: Schema) -> Rule:
         return {}
@@ -111,7 +106,7 @@ class Classification:
         return {}
 
     def ruled(self, rule: Rule) -> Classification:
-        return type(self)(self.temperature, rule, self.apart, self.emphasis)
+        return replace(self, decides=rule)
 
     def marked(self, predictions: Sequence[Prediction]) -> list[Prediction]:
         return list(predictions)
@@ -119,7 +114,7 @@ class Classification:
     def weighing(self, how: str | None, train: Sequence[Example]) -> Classification:
         counts = Counter(example.label for example in train if example.label is not None)
         found = emphasis(how, [counts[label] for label in range(1 + max(counts))])
-        return type(self)(self.temperature, self.decides, self.apart, found)
+        return replace(self, emphasis=found)
 
     def template(self, encoder: Encoder) -> str:
         return ""
@@ -186,10 +181,15 @@ class Classification:
         logits: Tensor = model(**batch.inputs).logits.float()  # (B, classes)
         return logits
 
+    def names(self, model: Module) -> Mapping[int, str]:
+        """The label of each logit."""
+        found: Mapping[int, str] = model.config.id2label  # type: ignore[union-attr,assignment]
+        return found
+
     def predict(self, model: Module, batch: Batch) -> list[Prediction]:
         logits = self.logits(model, batch)
         logs = torch.log_softmax(logits / self.temperature, dim=-1)  # (B, classes)
-        names: dict[int, str] = model.config.id2label  # type: ignore[union-attr,assignment]
+        names = self.names(model)
         lengths = batch.mask.sum(-1).tolist()
         said = self.marked([self._one(row, names, batch, index, lengths[index]) for index, row in enumerate(logs)])
         return said if self.temperature == 1 or batch.labels is None else self._with_raw(said, logits, batch.labels)
@@ -203,7 +203,7 @@ class Classification:
             for p, c, n in zip(said, sure, nll, strict=True)
         ]
 
-    def _one(self, logs: Tensor, names: dict[int, str], batch: Batch, index: int, tokens: int) -> Prediction:
+    def _one(self, logs: Tensor, names: Mapping[int, str], batch: Batch, index: int, tokens: int) -> Prediction:
         values, order = logs.exp().topk(min(20, len(logs)))
         probabilities = {names[i]: p for i, p in zip(order.tolist(), values.tolist(), strict=True)}
         at = rules.decided(self.decides, logs.exp().double().numpy(), names)
@@ -223,6 +223,9 @@ class Classification:
 
     def without_truth(self, row: Row) -> dict[str, Any]:
         return {part: row[part] for part in ("text", "second") if part in row}
+
+    def outside(self, row: Row) -> dict[str, Any]:
+        return self.without_truth(row)
 
     def ask(self, row: Row, schema: Schema) -> dict[str, Any]:
         return {part: text.strip() for part, text in layouts.asked_texts(row, schema).items()}

@@ -34,6 +34,21 @@ from tuneproof.tasks.tables import Canonical, canonical_rows
 RESCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
 
 
+def logits_at(model: Module, inputs: Mapping[str, Tensor], where: Tensor) -> Tensor:
+    """(N, vocabulary), fp32: what a causal model says at the N places of ``where``, (B, T) bool, and nowhere else."""
+    causal = model if isinstance(model, PreTrainedModel) else model.get_base_model()  # type: ignore[operator]
+    config: Mapping[str, Any] = causal.config.to_dict()
+    if prompted(model):
+        logits = model(**inputs).logits[:, -where.shape[1] :][where]  # the tokens before the text have logits too
+    elif any(config.get(key) for key in RESCALED):
+        logits = causal(**inputs, use_cache=False).logits[where]
+    else:
+        states = causal.base_model(**inputs, use_cache=False)
+        logits = causal.get_output_embeddings()(states.last_hidden_state[where])
+    found: Tensor = logits.float()
+    return found
+
+
 class Instruction(Likeliest):
     primary: ClassVar[str] = "loss_per_token"
     higher_is_better: ClassVar[bool] = False
@@ -43,7 +58,13 @@ class Instruction(Likeliest):
     unit: ClassVar[str] = "answer token"
     kinds: ClassVar[tuple[str, ...]] = ("decoder",)
     options: ClassVar[frozenset[str]] = frozenset(
-        {"evaluate.answers", "evaluate.max_new_tokens", "evaluate.repetition_penalty", "evaluate.no_repeat_ngram"}
+        {
+            "data.weights",
+            "evaluate.answers",
+            "evaluate.max_new_tokens",
+            "evaluate.repetition_penalty",
+            "evaluate.no_repeat_ngram",
+        }
     )
     shows: ClassVar[frozenset[str]] = frozenset({"answer", "stopped"})
     baselines: ClassVar[tuple[str, ...]] = ("untuned",)
@@ -90,18 +111,9 @@ class Instruction(Likeliest):
 
     def _learnt(self, model: Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits (N, vocabulary) in fp32 and ids (N,) of the N learnt tokens, row after row."""
-        causal = model if isinstance(model, PreTrainedModel) else model.get_base_model()  # type: ignore[operator]
-        where = batch.targets[:, 1:]  # (B, T-1): the state at t predicts the token at t+1
-        config: Mapping[str, Any] = causal.config.to_dict()
-        if prompted(model):
-            length = batch.ids.shape[1]  # the tokens before the text have logits too
-            logits = model(**batch.inputs).logits[:, -length:][:, :-1][where]
-        elif any(config.get(key) for key in RESCALED):
-            logits = causal(**batch.inputs, use_cache=False).logits[:, :-1][where]
-        else:
-            states = causal.base_model(**batch.inputs, use_cache=False)
-            logits = causal.get_output_embeddings()(states.last_hidden_state[:, :-1][where])
-        return logits.float(), batch.ids[:, 1:][where]
+        targets = batch.targets
+        before = torch.cat([targets[:, 1:], torch.zeros_like(targets[:, :1])], dim=1)  # at t for the token at t+1
+        return logits_at(model, batch.inputs, before), batch.ids[targets]
 
     def logits(self, model: Module, batch: Batch) -> Tensor:
         return self._learnt(model, batch)[0]

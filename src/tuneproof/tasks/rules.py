@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tuneproof.modalities import Example
-from tuneproof.records import Prediction, Schema
+from tuneproof.records import Prediction, Row, Schema
 from tuneproof.tasks import columns
 
 Floats = NDArray[np.float64]
@@ -43,8 +43,14 @@ SCALES = (
 )  # words for steps, in their order
 
 
+class Asks(Protocol):
+    def without_truth(self, row: Row) -> dict[str, Any]: ...
+
+
 class Likeliest:
     """What a task says that decides by no rule."""
+
+    reads_batches: ClassVar[bool] = True
 
     def fitted(self, schema: Schema) -> Self:
         return self
@@ -63,6 +69,9 @@ class Likeliest:
 
     def weighing(self, how: str | None, train: Sequence[Example]) -> Self:
         return self
+
+    def outside(self: Asks, row: Row) -> dict[str, Any]:
+        return self.without_truth(row)
 
 
 def rare_label(labels: Sequence[str]) -> str | None:

@@ -71,7 +71,7 @@ def job(work: Work, steps: int, view: Mapping[int, Seen] | None = None, kept: Me
     """The unchanging part of the loop's input; ``view`` is what has to reach the loss of some rows."""
     held_out = _held_out(work)
     precision = work.config.model.precision
-    around = kept.validation.recalled if kept is not None else as_it_is
+    around = kept.validation.recalled if kept is not None and kept.validation is not None else as_it_is
 
     def validate(model: Module) -> Scores:
         said = predict_examples(model, work.answer, work.encoder, held_out, precision, around=around)
@@ -90,7 +90,7 @@ class Memory:
     """Outputs of the frozen part for the rows that are trained on, and for those of each validation."""
 
     train: Kept
-    validation: Kept
+    validation: Kept | None  # None where predictions are made from other tokens than those that are kept
 
 
 def remembered(state: State, work: Work, steps: int, folder: Path, say: Callable[[str], None]) -> Memory | None:
@@ -101,12 +101,15 @@ def remembered(state: State, work: Work, steps: int, folder: Path, say: Callable
         return None
     say(f"Running {part.depth} frozen layers once over {len(work.train):,} rows; their outputs are kept.")
     training_mode(state.model)
-    found = [
-        keep_outputs(part, work.answer, work.encoder, rows, work.config.model.precision, folder)
-        for rows in (work.train, _held_out(work))
-    ]
-    train, validation = found
-    return Memory(train, validation) if train is not None and validation is not None else None
+
+    def kept(rows: Sequence[Example]) -> Kept | None:
+        return keep_outputs(part, work.answer, work.encoder, rows, work.config.model.precision, folder)
+
+    train = kept(work.train)
+    if train is None or not work.answer.reads_batches:
+        return None if train is None else Memory(train, None)
+    validation = kept(_held_out(work))
+    return Memory(train, validation) if validation is not None else None
 
 
 def train(run: Run, work: Work, steps: int, say: Callable[[str], None]) -> Generator[Progress, None, None]:

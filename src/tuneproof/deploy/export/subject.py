@@ -38,7 +38,7 @@ class Probe:
 
     id: str
     line: int
-    asked: Mapping[str, Any]  # the row without its truth
+    asked: Mapping[str, Any]  # the row without its truth, as a program without tuneproof gives it to the tokenizer
     ids: Sequence[int]
     where: Sequence[int] | None  # positions whose logits count; None: the row has one vector of them
     targets: Sequence[int]  # what is right at each of them: a token, or a class; () for a number
@@ -90,7 +90,7 @@ class Subject:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return self.predictor.schema.choices or self.predictor.schema.tags
+        return self.predictor.schema.named
 
     @property
     def base(self) -> Path:
@@ -134,7 +134,7 @@ class Subject:
         return Probe(
             id=row["id"],
             line=line,
-            asked=self.predictor.answer.without_truth(row),
+            asked=self.predictor.answer.outside(row),
             ids=example.ids,
             where=where,
             targets=targets,

@@ -43,7 +43,8 @@ def verdict(report: View) -> View:
     found, run, data_ = mapping(report.get("scores")), mapping(report.get("run")), mapping(report.get("data"))
     name, text = VERDICTS.get(str(report.get("verdict")), ("", ""))
     compared = scores(report) or {}
-    used = mapping(mapping(report.get("ledger")).get("used"))
+    books = mapping(report.get("ledger"))
+    used = mapping(books.get("used"))
     rows_in = mapping(data_.get("rows_in")) or mapping(mapping(report.get("ledger")).get("rows_in"))
     return {
         "kind": str(report.get("verdict")) if name else "none",
@@ -58,14 +59,22 @@ def verdict(report: View) -> View:
         "used": used,
         "rows_in": sum(int(numbers.real(n) or 0) for n in rows_in.values()),
         "files": len(rows_in),
+        "repeated": sum(int(numbers.real(n) or 0) for n in mapping(books.get("repeated")).values()),
         "seconds": _total(mapping(mapping(report.get("cost")).get("seconds"))),
     }
 
 
 def answers(report: View) -> View | None:
-    """Prompt, reference and both answers."""
+    """Prompt, reference and both answers, and how near they come on the whole."""
     found = mappings(report.get("answers"))
-    return {"answers": [{**one, "prompt": mappings(one.get("prompt"))} for one in found]} if found else None
+    if not found:
+        return None
+    near = mapping(report.get("written"))
+    parts = {part: mapping(near.get(part)) for part in ("tuned", "base", "difference")}
+    return {
+        "answers": [{**one, "prompt": mappings(one.get("prompt"))} for one in found],
+        "written": {**near, **parts} if near else None,
+    }
 
 
 def classes(report: View) -> View | None:

@@ -54,6 +54,7 @@ def verdict(report: View) -> View:
         "layout": report.get("layout"),
         "rows_in": sum(rows_in) if rows_in else None,
         "files": len(rows_in),
+        "repeated": sum(numbers.real(n) or 0.0 for n in mapping(books.get("repeated")).values()),
         "used": [(prepared.PART_NAMES.get(str(part), str(part)), n) for part, n in used.items()],
         "dropped": sum(dropped),
         "labels": len(checks.class_counts(report.get("checks"))),
