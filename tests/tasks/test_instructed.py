@@ -351,4 +351,4 @@ def test_frozen_layers_are_kept_for_training_alone(tiny_llama: Path, tmp_path: P
     runs = [tp.tune(file, runs=tmp_path / "runs", freeze_keep=keep, **options).run for keep in (True, False)]
     looks = [[line["validation"] for line in run.metrics() if "validation" in line] for run in runs]
     losses = [[look["nll"] for look in run] for run in looks]
-    assert losses[0] == pytest.approx(losses[1], abs=1e-4) and len(losses[0]) > 2
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4) and len(losses[0]) > 1
