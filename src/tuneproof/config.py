@@ -63,6 +63,7 @@ class Data(Section):
     max_missing: float = Field(0.2, ge=0, le=1, description="share of rows without text or label that is accepted")
 
 
+DIVERGENCE_ROWS = 64  # test rows on which is measured how far a language model moved
 DOCUMENT_TOKENS = 96  # of a general document that are read to see what was forgotten: enough to know a text by
 FEWEST_DOCUMENTS = 30  # below that no interval says anything
 Policy = Literal["keep", "drop", "refuse"]

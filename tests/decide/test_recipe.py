@@ -258,3 +258,13 @@ def test_validation_takes_a_tenth_of_the_time_also_where_there_are_few_steps() -
         looks = -(-total_steps(config, rows) // config.train.validate_every)
         looked = looks * config.evaluate.validation_rows
         assert looks <= 8 and looked / 3 <= max(0.13 * rows, 3 * 32 / 3)
+
+
+def test_reading_rows_once_more_to_see_how_far_it_moved_comes_out_of_the_budget() -> None:
+    config = decided({"train.minutes": 5.0}, "instruction", rows=50_000).config
+    still = Volume(rows=50_000, test_rows=20_000, test_tokens=300.0, passes=2)
+    moved = dataclasses.replace(still, moved=True)
+    more = price(config, COST, moved)["evaluate_minutes"] - price(config, COST, still)["evaluate_minutes"]
+    assert more == pytest.approx(2 * 64 * 300 * 4e-5 / 60)
+    fewer = [fit_budget(config, COST, volume)["evaluate.test_rows"].value for volume in (still, moved)]
+    assert fewer[1] < fewer[0]

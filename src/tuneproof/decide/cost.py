@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tuneproof.config import DOCUMENT_TOKENS, FEWEST_DOCUMENTS, Config
+from tuneproof.config import DIVERGENCE_ROWS, DOCUMENT_TOKENS, FEWEST_DOCUMENTS, Config
 from tuneproof.decide.recipe import total_steps
 from tuneproof.device import Machine
 from tuneproof.errors import ResourceError
@@ -59,6 +59,7 @@ class Volume:
     test_rows: int
     test_tokens: float  # mean per test row
     passes: int  # models that score the test rows
+    moved: bool = False  # whether both models read test rows once more, to see how far the tuned one moved
     least_batch: int = 0  # rows to which a batch may shrink where time allows few steps; 0: it may not
     written: bool = False  # whether each scored row is answered in writing, and not only those on the page
 
@@ -153,7 +154,7 @@ def fit_budget(config: Config, cost: Cost, volume: Volume, asked: frozenset[str]
     if minutes is None:
         return {}
     found: dict[str, Setting] = {}
-    seconds = max(LEAST * 60 * minutes, 60 * minutes - _written(config, cost, volume))
+    seconds = max(LEAST * 60 * minutes, 60 * minutes - _aside(config, cost, volume))
     time = TRAIN_SHARE * seconds / (1.1 * trainings(config))  # a tenth for validation
     steps, batch = total_steps(config, volume.rows), config.train.batch_size
     if time < steps * cost.step(batch) and volume.least_batch and "train.batch_size" not in asked:
@@ -179,6 +180,12 @@ def fit_budget(config: Config, cost: Cost, volume: Volume, asked: frozenset[str]
 def trainings(config: Config) -> float:
     """How many trainings of the whole length there are: other seeds, and the parts of a learning curve."""
     return config.train.seeds + (PARTS if config.evaluate.learning_curve else 0.0)
+
+
+def _aside(config: Config, cost: Cost, volume: Volume) -> float:
+    """Seconds of what does not shrink with the budget: the answers, and how far the model moved."""
+    moved = WRITERS * DIVERGENCE_ROWS * volume.test_tokens * cost.forward_seconds if volume.moved else 0.0
+    return moved + _written(config, cost, volume)
 
 
 def _written(config: Config, cost: Cost, volume: Volume) -> float:
@@ -212,7 +219,7 @@ def price(config: Config, cost: Cost, volume: Volume) -> dict[str, float]:
         "steps": steps,
         # a tenth for validation
         "train_minutes": 1.1 * steps * cost.step(config.train.batch_size) / 60 * trainings(config),
-        "evaluate_minutes": (scored * _row_seconds(config, cost, volume) + _written(config, cost, volume)) / 60,
+        "evaluate_minutes": (scored * _row_seconds(config, cost, volume) + _aside(config, cost, volume)) / 60,
         "memory_gib": cost.peak_bytes / 2**30,
         "estimated_memory_gib": cost.estimated_bytes / 2**30,
     }

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import Module, functional
 
 from tuneproof.compute import cast_once
-from tuneproof.config import DOCUMENT_TOKENS
+from tuneproof.config import DIVERGENCE_ROWS, DOCUMENT_TOKENS
 from tuneproof.evaluate.retain import PROBED, Document
 from tuneproof.methods import METHODS, merged
 from tuneproof.modalities import Example
@@ -34,7 +34,6 @@ from tuneproof.stats.verdicts import FEWEST
 from tuneproof.tasks import task
 
 LIMIT = 0.05  # upper bound of what is accepted: nats per token, or share of passages
-PROMPTS = 64  # test rows on which the divergence is measured
 CHUNK_TOKENS = 1024  # of a batch here, where every token has logits: over 50,000 words those are 200 MB
 MASKED = 0.15  # share of tokens that are masked (Devlin et al. 2019)
 FOLDS = 5
@@ -112,7 +111,7 @@ def _whole(predictor: Predictor, text: str) -> Example:
 
 def divergence(tuned: Predictor, base: Predictor, rows: Sequence[Example]) -> dict[str, Any] | None:
     """KL(base || tuned) in nats per answer token on at most 64 test rows, with a t-interval over rows."""
-    chosen = list(rows[:PROMPTS])
+    chosen = list(rows[:DIVERGENCE_ROWS])
     per_row = np.zeros(len(chosen))
     precision = tuned.config.evaluate.precision
     with cast_once(base.model, precision), cast_once(tuned.model, precision), torch.inference_mode():

@@ -65,6 +65,7 @@ def make_plan(ready: Ready, view: View) -> dict[str, Any]:
         test_rows=len(examples["test"]),
         test_tokens=sum(len(example) for example in examples["test"]) / len(examples["test"]),
         passes=2 + len(ready.task.answer.baselines),  # the tuned model reads training rows as well
+        moved=ready.facts.kind == "decoder" and not ready.schema.labels,
         least_batch=_least_batch(ready),
         written="evaluate.answers" in ready.task.answer.options and ready.task.complete is not None,
     )
