@@ -12,8 +12,8 @@ from tiny import review_rows, write_csv
 
 import tuneproof as tp
 from tuneproof.evaluate import overfitting as of
+from tuneproof.evaluate.curves import chosen
 from tuneproof.evaluate.measures import MEASURES
-from tuneproof.evaluate.report import _chosen
 from tuneproof.records import Prediction
 from tuneproof.tasks import task
 
@@ -78,11 +78,11 @@ def test_the_page_says_which_epoch_was_kept_and_that_the_loss_rose() -> None:
         for i, (value, nll) in enumerate([(0.7, 0.9), (0.9, 0.4), (0.85, 0.6), (0.84, 0.8)], start=1)
     ]
     points = [[r["step"], r["validation"]["nll"]] for r in records]
-    said = _chosen(records, records[1], points, CLASSIFY)
+    said = chosen(records, records[1], points, CLASSIFY)
     assert "the one after 1 epoch (step 20, accuracy 90.0%) was best; 2 later ones were worse." in said
     assert "lowest at step 20 (0.400) and rose to 0.800" in said and "by heart" in said
-    assert "by heart" not in _chosen(records[:2], records[1], points[:2], CLASSIFY)
-    later = _chosen(records, records[2], points, CLASSIFY)
+    assert "by heart" not in chosen(records[:2], records[1], points[:2], CLASSIFY)
+    later = chosen(records, records[2], points, CLASSIFY)
     assert "was best; the one after 1.5 epochs (step 30, accuracy 85.0%) is the latest that is not worse" in later
     assert "1 later one was worse." in later
 

@@ -18,6 +18,7 @@ from tuneproof.device import machine
 from tuneproof.evaluate import measure, prompted, repeated
 from tuneproof.evaluate.calibrate import expected_error
 from tuneproof.evaluate.card import usage
+from tuneproof.evaluate.curves import curves
 from tuneproof.evaluate.fairness import fairness
 from tuneproof.evaluate.folds import folds
 from tuneproof.evaluate.forgetting import told
@@ -27,7 +28,6 @@ from tuneproof.evaluate.slices import report_slices
 from tuneproof.evaluate.written import written
 from tuneproof.records import Prediction, Schema
 from tuneproof.run import Run
-from tuneproof.stats.looks import latest_best
 from tuneproof.stats.paired import Difference
 from tuneproof.stats.power import power_line, power_line_mean
 from tuneproof.stats.verdicts import FEWEST, verdict
@@ -36,7 +36,6 @@ from tuneproof.tasks import Answer, kept, rules, task_of
 if TYPE_CHECKING:
     from tuneproof.evaluate.score import Outcome, System
 
-RISEN = 1.1  # how far above its lowest value a validation loss has to end before the page says that it rose
 
 HELP = {
     "accuracy": "share of rows answered rightly",
@@ -126,7 +125,7 @@ def build_report(run: Run, config: Config, schema: Schema, outcome: Outcome, ans
         "tokens": tokens["splits"],
         "training_view": run.read_json("data/report.json")["training_view"],
         "plan": [{"name": name, **setting, "help": describe(name)} for name, setting in plan["settings"].items()],
-        "curves": _curves(run, answer, plan["cost"]["steps"]),
+        "curves": curves(run.metrics(), answer, plan["cost"]["steps"]),
         "scores": scores,
         "classes": _classes(outcome.systems[0].predictions, answer),
         "confusions": _confusions(outcome.systems[0].predictions) if schema.labels else [],
@@ -267,62 +266,6 @@ def _label_counts(run: Run, schema: Schema) -> dict[str, dict[str, int]]:
         return {}
     counts = {name: Counter(table.columns["label"]) for name, table in run.splits.items()}
     return {label: {name: counts[name][label] for name in counts} for label in schema.labels}
-
-
-def _curves(run: Run, answer: Answer, steps: int) -> dict[str, Any]:
-    records = run.metrics()
-    checks = [r for r in records if "validation" in r]
-    known = [r for r in checks if r["validation"][answer.primary] is not None]
-    index = latest_best(
-        [r["validation"][answer.primary] for r in known],
-        [r["validation"]["n"] for r in known],
-        higher=answer.higher_is_better,
-        share=answer.proportion,
-    )
-    taken = None if index is None else known[index]
-    losses = [[r["step"], r["validation"]["nll"]] for r in checks if r["validation"].get("nll") is not None]
-    return {
-        "loss_name": f"loss per {answer.unit}",
-        "train": [[r["step"], r["loss"]] for r in records if "loss" in r],
-        "validation_name": answer.primary,
-        "validation": [[r["step"], r["validation"][answer.primary]] for r in known],
-        "validation_loss": losses,
-        "best_step": taken["step"] if taken else None,
-        "chosen": _chosen(known, taken, losses, answer) if taken else "",
-        "steps": steps,
-        "last_step": records[-1]["step"] if records else 0,
-    }
-
-
-def _chosen(
-    known: Sequence[Mapping[str, Any]], taken: Mapping[str, Any], losses: Sequence[Sequence[float]], answer: Answer
-) -> str:
-    """Which epoch's weights were kept and why, and whether the loss on validation rows had begun to rise."""
-    last, name = known[-1], answer.primary
-    best = (max if answer.higher_is_better else min)(known, key=lambda r: r["validation"][name])
-    equal = best["validation"][name] == taken["validation"][name]
-    first = taken if equal else best
-    said = f"Of {len(known):,} looks at {taken['validation']['n']:,} validation rows {_look(first, name)} was best"
-    if not equal:
-        said += f"; {_look(taken, name)} is the latest that is not worse by more than a standard error, and was kept"
-    later = sum(r["step"] > taken["step"] for r in known)
-    if later:
-        said += f"; {later:,} later {'one was' if later == 1 else 'ones were'} worse."
-    else:
-        said += ", the last one." if equal else "."
-    lowest = min(losses, key=lambda point: point[1], default=None)
-    if lowest and lowest[0] < last["step"] and losses[-1][1] > RISEN * lowest[1]:
-        said += (
-            f" The validation loss was lowest at step {lowest[0]:,} ({lowest[1]:.3f}) and rose to {losses[-1][1]:.3f} "
-            "by the end: from there on it learnt its training rows by heart."
-        )
-    return said
-
-
-def _look(record: Mapping[str, Any], name: str) -> str:
-    score = MEASURES[name].written(record["validation"][name])
-    epochs = "1 epoch" if record["epoch"] == 1 else f"{record['epoch']:.2g} epochs"
-    return f"the one after {epochs} (step {record['step']:,}, {name} {score})"
 
 
 def _written(outcome: Outcome) -> dict[str, Any] | None:

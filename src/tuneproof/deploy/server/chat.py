@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -136,10 +137,7 @@ def _streamed(
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody listens
             loop.call_soon_threadsafe(events.put_nowait, (index, what))
 
-    writings = [
-        writing_of(hosted, how, asked.stops, lambda piece, index=index: put(index, piece))  # type: ignore[misc]
-        for index in range(asked.n)
-    ]
+    writings = [writing_of(hosted, how, asked.stops, partial(put, index)) for index in range(asked.n)]
     queued = items(hosted, [row] * asked.n, how, put, lambda index: writings[index].feed)
     hosted.batcher.submit(queued)
     began = time.monotonic()

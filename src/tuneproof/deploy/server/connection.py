@@ -8,6 +8,7 @@ uvicorn waits for a head as long as its bytes come; whoever sends one byte a min
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -18,8 +19,8 @@ class Connection(H11Protocol):
     head_seconds = 10.0
     _clock: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast(asyncio.Transport, transport))
         self._wind()
 
     def data_received(self, data: bytes) -> None:

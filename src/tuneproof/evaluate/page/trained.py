@@ -8,6 +8,7 @@ Gaps, intervals and curves come from the report; nothing is tested or fitted her
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tuneproof.evaluate.page.parts import scale_around
@@ -49,28 +50,27 @@ def _line(one: View, name: str, kind: str, scale: charts.Scale) -> View:
 
 def folds(report: View) -> View | None:
     """The score on each fold, and their mean."""
-    found = mapping(report.get("folds"))
-    runs = [one for one in mappings(found.get("runs")) if numbers.real(one.get("value")) is not None]
-    if len(runs) < 2:
-        return None
-    percent = bool(found.get("percent"))
-    scale = scale_around(numbers.real(one.get(key)) for one in runs for key in ("value", "low", "high"))
-    own = mapping(report.get("run")).get("id")
-    lines = [
-        _line(one, f"fold {one.get('fold')}", "tuned" if one.get("run") == own else "baseline", scale) for one in runs
-    ]
-    return {
-        "sentence": found.get("sentence"),
-        "lines": lines,
-        "axis": charts.axis(scale, lambda x: numbers.tick(x, percent)),
-        "percent": percent,
-        "mean": numbers.real(found.get("mean")),
-    }
+    found, own = mapping(report.get("folds")), mapping(report.get("run")).get("id")
+    each = _each(found, "fold", lambda one, runs: one.get("run") == own)
+    return None if each is None else {**each, "mean": numbers.real(found.get("mean"))}
 
 
 def seeds(report: View) -> View | None:
     """The score of each seed, and the difference to the strongest baseline with training noise in it."""
     found = mapping(report.get("seeds"))
+    each = _each(found, "seed", lambda one, runs: one is runs[0])
+    if each is None:
+        return None
+    return {
+        **each,
+        "spread": numbers.real(found.get("spread")),
+        "difference": mapping(found.get("difference")),
+        "baseline": found.get("baseline"),
+    }
+
+
+def _each(found: View, word: str, stressed: Callable[[View, list[View]], bool]) -> View | None:
+    """A line with its interval for each of several trainings, told apart by ``word``; None where there are not two."""
     runs = [one for one in mappings(found.get("runs")) if numbers.real(one.get("value")) is not None]
     if len(runs) < 2:
         return None
@@ -79,13 +79,10 @@ def seeds(report: View) -> View | None:
     return {
         "sentence": found.get("sentence"),
         "lines": [
-            _line(one, f"seed {one.get('seed')}", "tuned" if one is runs[0] else "baseline", scale) for one in runs
+            _line(one, f"{word} {one.get(word)}", "tuned" if stressed(one, runs) else "baseline", scale) for one in runs
         ],
         "axis": charts.axis(scale, lambda x: numbers.tick(x, percent)),
         "percent": percent,
-        "spread": numbers.real(found.get("spread")),
-        "difference": mapping(found.get("difference")),
-        "baseline": found.get("baseline"),
     }
 
 
