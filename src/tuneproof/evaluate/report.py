@@ -50,7 +50,7 @@ HELP = {
     "subset_accuracy": "share of the rows of which every label was found and no other given",
     "quadratic_kappa": "agreement of answer and truth, far misses counting most: 1 is perfect, 0 is chance",
     "steps_off": "how many steps of the scale the answer is off, on average; lower is better",
-    "rare_f1": "F1 of the rare label alone: the mean of its precision and its recall",
+    "rare_f1": "F1 of the rare label alone: the harmonic mean of its precision and its recall",
     "rare_precision": "of the rows that were given the rare label, the share that has it",
     "rare_recall": "of the rows with the rare label, the share that was found",
     "in_scope_accuracy": "share of the rows within the scope that were answered rightly",

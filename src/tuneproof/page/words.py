@@ -39,6 +39,22 @@ METRICS = {
     "entity_f1": Metric("entity F1", "F1 over all entities; type, start and end have to be right.", True),
     "entity_precision": Metric("entity precision", "Of the entities found, the share that is in the file so.", True),
     "entity_recall": Metric("entity recall", "Of the entities in the file, the share that was found so.", True),
+    "subset_accuracy": Metric(
+        "all labels right", "Share of the rows of which every label was found and no other.", True
+    ),
+    "rare_f1": Metric("F1 of the rare label", "Balance of precision and recall of the rare label alone.", True),
+    "rare_precision": Metric(
+        "its precision", "Of the rows that were given the rare label, the share that has it.", True
+    ),
+    "rare_recall": Metric("its recall", "Of the rows with the rare label, the share that was found.", True),
+    "in_scope_accuracy": Metric(
+        "accuracy in scope", "Share of the rows within the scope that were answered rightly.", True
+    ),
+    "out_of_scope_recall": Metric(
+        "out of scope found", "Share of the rows out of scope that were told to be so.", True
+    ),
+    "quadratic_kappa": Metric("kappa", "Agreement, far misses counting most: 1 is perfect, 0 is chance."),
+    "steps_off": Metric("steps off", "How many steps of the scale the answer is off, on average. Lower is better."),
     "mcc": Metric("MCC", "Correlation of prediction and truth: 1 is perfect, 0 is guessing."),
     "nll": Metric("log loss", "How little probability the truth was given. Lower is better; sure mistakes cost most."),
     "brier": Metric("Brier score", "Squared error of the probabilities. Lower is better."),

@@ -73,7 +73,7 @@ def _near(value: float, found: Sequence[tuple[float | None, Any]]) -> charts.Sca
     kept = list(ends.get(0, [value]))
     for number_, i in enumerate(sorted((i for i in ends if i), key=lambda i: abs(ends[i][0] - value))):
         reach = kept + ends[i]
-        if number_ and width < 0.06 * (max(reach) - min(reach)):
+        if number_ and width < 0.1 * (max(reach) - min(reach)):
             break
         kept = reach
     return charts.around(kept, room=0.12)
