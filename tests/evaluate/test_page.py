@@ -23,8 +23,10 @@ from page_reports import (
     slice_of,
 )
 
+from tuneproof.evaluate.measures import MEASURES
 from tuneproof.evaluate.page import PAGE, SECTIONS, render
 from tuneproof.page import TEMPLATES, charts, numbers
+from tuneproof.page.words import METRICS
 
 
 @pytest.fixture(scope="module", params=sorted(REPORTS))
@@ -315,3 +317,9 @@ def test_a_moment_is_readable() -> None:
     assert numbers.moment("2026-05-11T14:22:03+0000") == "2026-05-11 14:22 UTC"
     assert numbers.moment("2026-05-11T14:22:03.5+02:00") == "2026-05-11 14:22 UTC+02:00"
     assert numbers.moment("yesterday") == "yesterday"
+
+
+def test_every_metric_that_decides_has_a_name_and_a_meaning_on_the_page() -> None:
+    assert set(MEASURES) - set(METRICS) == set()
+    for name, measure in MEASURES.items():
+        assert METRICS[name].share == measure.share, name

@@ -26,6 +26,7 @@ from tuneproof.evaluate.measures import MEASURES, Measure
 from tuneproof.evaluate.overfitting import learnt_by_heart
 from tuneproof.evaluate.slices import report_slices
 from tuneproof.evaluate.written import written
+from tuneproof.page.words import METRICS
 from tuneproof.records import Prediction, Schema
 from tuneproof.run import Run
 from tuneproof.stats.paired import Difference
@@ -35,48 +36,6 @@ from tuneproof.tasks import Answer, kept, rules, task_of
 
 if TYPE_CHECKING:
     from tuneproof.evaluate.score import Outcome, System
-
-
-HELP = {
-    "accuracy": "share of rows answered rightly",
-    "macro_f1": "F1 (mean of precision and recall) averaged over the labels, so that rare ones count as much",
-    "weighted_f1": "F1 averaged over the labels, each with the weight of its rows",
-    "mcc": "correlation of answer and truth: 1 is perfect, 0 is guessing",
-    "nll": "how surprised the model is by the right label, in nats: 0 is certain and right",
-    "brier": "squared error of the probabilities, 0 to 2; lower is better",
-    "ece": "how far the stated confidence lies from the share that was right; lower is better",
-    "loss_per_token": "how surprised the model is by each token of the reference answer, in nats; lower is better",
-    "micro_f1": "F1 of all labels together: frequent ones count more",
-    "subset_accuracy": "share of the rows of which every label was found and no other given",
-    "quadratic_kappa": "agreement of answer and truth, far misses counting most: 1 is perfect, 0 is chance",
-    "steps_off": "how many steps of the scale the answer is off, on average; lower is better",
-    "rare_f1": "F1 of the rare label alone: the harmonic mean of its precision and its recall",
-    "rare_precision": "of the rows that were given the rare label, the share that has it",
-    "rare_recall": "of the rows with the rare label, the share that was found",
-    "in_scope_accuracy": "share of the rows within the scope that were answered rightly",
-    "out_of_scope_recall": "share of the rows out of scope that were told to be so",
-    "mae": "how far the number is off on average, in the unit of the file",
-    "rmse": "the same with large errors weighing more: root of the mean squared error",
-    "r2": "share of the variation that is explained: 1 is perfect, 0 no better than always the mean",
-    "spearman": "how well the order of the rows is found: 1 is perfect, 0 is chance",
-    "perplexity": "exp of the loss: among how many equally likely tokens it hesitates",
-    "next_token_accuracy": "share of the reference answer's tokens that the model puts first",
-    "rougeL": "words in common with the target in the same order, balanced like F1, mean over rows",
-    "rouge1": "words in common with the target, balanced like F1, mean over rows",
-    "rouge2": "pairs of words in common with the target, balanced like F1, mean over rows",
-    "recall_at_1": "share of the rows whose nearest text belongs to them",
-    "recall_at_5": "share of the rows of which one of the five nearest texts belongs to them",
-    "ndcg_at_10": "how near to the front of the ten nearest texts those stand that belong to the row; 1 is perfect",
-    "bleu": "runs of one to four words in common with the targets, 0 to 100, over all rows",
-    "chrf": "runs of one to six letters in common with the targets, 0 to 100, over all rows",
-    "entity_f1": "F1 over all entities; one counts when its type, its start and its end are right",
-    "entity_precision": "of the entities that were found, the share that is in the file exactly so",
-    "entity_recall": "of the entities in the file, the share that was found exactly so",
-    "exact_match": "share of the answers that are equal to one of the file's, articles and punctuation aside",
-    "answerable_f1": "token F1 of the questions that have an answer",
-    "no_answer_f1": "of the questions without an answer, the share that was given none",
-    "token_f1": "overlap of the words of the answer with those of the file's, articles and punctuation aside",
-}
 
 
 def build_report(run: Run, config: Config, schema: Schema, outcome: Outcome, answer: Answer) -> dict[str, Any]:
@@ -234,7 +193,7 @@ def _scores(outcome: Outcome, answer: Answer) -> dict[str, Any]:
         "n": tuned.scores.n,
         "percent": how.share,
         "systems": [_system(system) for system in outcome.systems],
-        "metric_help": {name: HELP[name] for name in tuned.scores.values if name in HELP},
+        "metric_help": {name: METRICS[name].meaning for name in tuned.scores.values if name in METRICS},
         "power": power,
         "notes": [*tuned.scores.notes, *_decided(outcome)],
     }

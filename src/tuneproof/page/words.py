@@ -55,6 +55,12 @@ METRICS = {
     ),
     "quadratic_kappa": Metric("kappa", "Agreement, far misses counting most: 1 is perfect, 0 is chance."),
     "steps_off": Metric("steps off", "How many steps of the scale the answer is off, on average. Lower is better."),
+    "mae": Metric("mean error", "How far the number is off on average, in the unit of the file. Lower is better."),
+    "rmse": Metric(
+        "RMSE", "The same with large errors weighing more: root of the mean squared error. Lower is better."
+    ),
+    "r2": Metric("R2", "Share of the variation that is explained: 1 is perfect, 0 no better than always the mean."),
+    "spearman": Metric("Spearman", "How well the order of the rows is found: 1 is perfect, 0 is chance."),
     "mcc": Metric("MCC", "Correlation of prediction and truth: 1 is perfect, 0 is guessing."),
     "nll": Metric("log loss", "How little probability the truth was given. Lower is better; sure mistakes cost most."),
     "brier": Metric("Brier score", "Squared error of the probabilities. Lower is better."),
