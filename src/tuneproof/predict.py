@@ -121,13 +121,15 @@ class Known:
         encoder: Encoder,
         examples: Sequence[Example],
         report: Callable[[int], None] = lambda done: None,
+        *,
+        precision: str = "fp32",
     ) -> Vectors:
-        """(rows, width), fp32, as ``embed`` computes them."""
+        """(rows, width), fp32, as ``embed`` computes them; one object is asked for one precision only."""
         keys = [_key(example) for example in examples]
         missing = {key: example for key, example in zip(keys, examples, strict=True) if key not in self.found}
         if missing:
             report(len(examples) - len(missing))
-            fresh = embed(model(), encoder, list(missing.values()), "fp32", report)
+            fresh = embed(model(), encoder, list(missing.values()), precision, report)
             self.found.update(zip(missing, fresh, strict=True))
         if not keys:
             return np.empty((0, model().config.hidden_size), dtype=np.float32)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuneproof.config import Config
-from tuneproof.device import Machine
+from tuneproof.device import BF16_PAYS, Machine
 from tuneproof.errors import ConfigError, ModelError
 from tuneproof.methods import METHODS, method, refusal
 from tuneproof.records import ModelFacts, Setting
@@ -130,7 +130,7 @@ def _untrained(config: Config, at: Situation) -> Values:
 
 def _precision(config: Config, at: Situation) -> Values:
     gain = f"a bf16 matrix product is {at.bf16_gain:.1f} times as fast as an fp32 one here"
-    training = "bf16" if at.bf16_gain >= 1.5 else "fp32"
+    training = "bf16" if at.bf16_gain >= BF16_PAYS else "fp32"
     if at.facts.parameters <= SMALL:
         scoring = ("fp32", f"{at.facts.parameters / 1e6:.0f}M parameters are scored quickly in full precision")
     else:
