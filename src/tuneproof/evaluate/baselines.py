@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tuneproof.evaluate import each_label, extracts, lookup, ridge, tfidf, tfidf_pairs
+from tuneproof.evaluate.linear_head import linear_head
 from tuneproof.evaluate.tfidf_pairs import Pair
 from tuneproof.evaluate.vectors import LINEAR_ROWS, vectors
 from tuneproof.modalities import Example
@@ -23,6 +24,7 @@ from tuneproof.predict import Known, Predictor
 from tuneproof.records import Prediction, Row
 from tuneproof.tasks import embeddings, metrics
 
+LEAST = 1e-9  # probability that a label is given at least
 SENTENCE = re.compile("(?<=[.!?])\\s+|(?<=[\u3002\uff01\uff1f])")  # where one sentence ends and the next begins
 
 
@@ -80,17 +82,14 @@ def tfidf_linear(rows: Rows) -> list[Prediction]:
 
 def frozen_linear(rows: Rows) -> list[Prediction]:
     """Logistic regression on the mean of the untouched model's last states: what the model knew already."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     chosen = np.random.default_rng(rows.seed).permutation(len(rows.train))[:LINEAR_ROWS]
     train = [rows.train[index] for index in chosen]
     pairs = [rows.train_pairs[index] for index in chosen] if rows.train_pairs else ()
-    head = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300, tol=1e-3))
-    head.fit(vectors(rows.base, rows.known, train, pairs), [example.label for example in train])
-    logs = np.full((len(rows.test), len(rows.labels)), np.log(1e-9))
-    logs[:, head.classes_] = head.predict_log_proba(vectors(rows.base, rows.known, rows.test, rows.test_pairs))
+    labels = [example.label for example in train]
+    head = linear_head(vectors(rows.base, rows.known, train, pairs), labels, seed=rows.seed)
+    shares = np.full((len(rows.test), len(rows.labels)), LEAST)
+    shares[:, head.classes_] = head.predict_proba(vectors(rows.base, rows.known, rows.test, rows.test_pairs))
+    logs = np.log(np.maximum(shares, LEAST))
     return [
         _prediction(rows.labels, int(line.argmax()), example.label, line)
         for line, example in zip(logs, rows.test, strict=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuneproof.evaluate import tfidf_pairs
+from tuneproof.evaluate.linear_head import linear_head
 from tuneproof.evaluate.vectors import LINEAR_ROWS, vectors
 from tuneproof.records import Prediction
 from tuneproof.tasks.multi_label import prediction
@@ -50,10 +51,6 @@ def tfidf_each(rows: Rows) -> list[Prediction]:
 
 def frozen_each(rows: Rows) -> list[Prediction]:
     """Logistic regression for each label on the mean of the untouched model's last states."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     chosen = np.random.default_rng(rows.seed).permutation(len(rows.train))[:LINEAR_ROWS]
     pairs = [rows.train_pairs[index] for index in chosen] if rows.train_pairs else ()
     train = vectors(rows.base, rows.known, [rows.train[index] for index in chosen], pairs)
@@ -61,8 +58,7 @@ def frozen_each(rows: Rows) -> list[Prediction]:
     truth = _truth(rows.train)[chosen]
     shares = np.tile(truth.mean(axis=0), (len(rows.test), 1))  # of a label that all rows have, or none
     for at in _varying(truth):
-        head = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300, tol=1e-3))
-        shares[:, at] = head.fit(train, truth[:, at]).predict_proba(test)[:, 1]
+        shares[:, at] = linear_head(train, truth[:, at], seed=rows.seed).predict_proba(test)[:, 1]
     return [prediction(rows.labels, one >= 0.5, true, one) for one, true in zip(shares, _truth(rows.test), strict=True)]
 
 
