@@ -73,6 +73,9 @@ def _sentence(report: View) -> str:
         return f"{len(wrong)} of {many} found something wrong in {file}: {_titles(wrong)}."
     if report.get("verdict") == "warnings" and odd:
         return f"{file} can be used; {len(odd)} of {many} found something to look at: {_titles(odd)}."
+    righted = [one for one in looked if checks.put_right(one)]
+    if report.get("verdict") == "warnings" and righted:
+        return f"{file} can be used; what {len(righted)} of {many} found was put right: {_titles(righted)}."
     if report.get("verdict") == "clean" and looked:
         return f"Nothing is wrong with {file} that {many} can see."
     return f"What was found in {file}."
