@@ -95,6 +95,13 @@ def test_what_the_reader_sees_first(make: Any, badge: str, said: str) -> None:
     assert badge in text[start : start + 300] and said in text[start : start + 900]
 
 
+def test_what_most_rows_left_for_is_said_first() -> None:
+    report = banking()
+    assert "rows left out: exact duplicate." not in words(render_data(report)), "the checks took more"
+    report["ledger"]["dropped"] = [{"source": f"{side}.csv", "reason": "exact duplicate", "rows": 99} for side in "ab"]
+    assert "198 rows left out: exact duplicate. 133 rows left out (train rows" in words(render_data(report))
+
+
 def test_what_was_put_right_is_no_error_any_more() -> None:
     report = banking()
     report["checks"] = [one for one in report["checks"] if one.get("action") == "dropped"]
