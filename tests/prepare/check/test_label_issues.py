@@ -158,5 +158,5 @@ def test_labels_that_the_words_do_not_carry_are_not_doubted() -> None:
     found = label_issues(labelled(rows, drop_label_issues=5))
     assert found.found == 0 and found.looked_at == 0 and not found.findings and not found.leave
     assert "which says nothing about them" in found.note and "takes no row" in found.note
-    half, right = wrong(sentences(300), 60)
+    half, _ = wrong(sentences(300), 60)
     assert label_issues(labelled(half)).found >= 30, "a fifth of the labels may be wrong"
