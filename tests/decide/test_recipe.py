@@ -204,6 +204,15 @@ def test_written_answers_come_out_of_the_budget_first(minutes: float, each: floa
     assert answers <= planned["evaluate_minutes"] <= answers + max(0.17 * rest, least_rows) + 1e-9
 
 
+def test_what_is_spent_already_is_no_part_of_the_budget() -> None:
+    config = decided({"train.minutes": 8.0}, rows=10**6).config
+    whole, late = (
+        fit_budget(config, COST, Volume(10**6, 10**5, 30.0, 3, spent=spent))["train.epochs"].value
+        for spent in (0.0, 120.0)
+    )
+    assert late == pytest.approx(0.75 * whole, rel=0.01)
+
+
 def test_where_each_row_is_answered_in_writing_fewer_are_scored() -> None:
     config = decided({"train.minutes": 10.0, "evaluate.max_new_tokens": 100}, "seq2seq").config
     cost = dataclasses.replace(COST, write_seconds=0.05)

@@ -70,6 +70,7 @@ def test_the_sample_of_training_rows_is_fixed_by_their_ids() -> None:
     ids = [str(i) for i in range(1000)]
     assert of.sampled(ids, 1000) == list(range(1000)) and of.sampled(ids, 100) == of.sampled(ids, 100)
     assert set(of.sampled(ids, 50)) < set(of.sampled(ids, 100)), "fewer rows are a part of more"
+    assert of.sampled([*ids, *(f"{id}-2" for id in ids)], 2000) == list(range(1000)), "a copy tells nothing new"
 
 
 def test_the_page_says_which_epoch_was_kept_and_that_the_loss_rose() -> None:

@@ -16,9 +16,9 @@ import tuneproof as tp
 from tuneproof.config import build
 from tuneproof.errors import ConfigError
 from tuneproof.evaluate import compare
+from tuneproof.evaluate.headline import with_noise
 from tuneproof.evaluate.measures import MEASURES, Item
 from tuneproof.evaluate.repeated import two_way
-from tuneproof.evaluate.report import _with_noise
 from tuneproof.pipeline.repeats import SHARES
 from tuneproof.run import Run
 
@@ -95,9 +95,9 @@ def test_compare_takes_the_noise_of_training_in(repeated: Run) -> None:
 
 
 def test_a_gain_that_the_noise_explains_is_taken_back() -> None:
-    assert _with_noise("A gain.", "better", None) == ("A gain.", "better")
-    assert _with_noise("A gain.", "better", {"verdict": "better"}) == ("A gain.", "better")
-    said, word = _with_noise("A gain.", "better", {"verdict": "inconclusive"})
+    assert with_noise("A gain.", "better", None) == ("A gain.", "better")
+    assert with_noise("A gain.", "better", {"verdict": "better"}) == ("A gain.", "better")
+    said, word = with_noise("A gain.", "better", {"verdict": "inconclusive"})
     assert word == "inconclusive" and "not worth deploying yet" in said
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 
 import pytest
 
+from tuneproof.evaluate.headline import headline, strongest
 from tuneproof.evaluate.measure import interval, items, paired, units
-from tuneproof.evaluate.report import _scores, headline, strongest
-from tuneproof.evaluate.score import Outcome, System, scored_rows
+from tuneproof.evaluate.measures import MEASURES
+from tuneproof.evaluate.report import _scores
+from tuneproof.evaluate.score import Outcome, System, beyond_blind, scored_rows
 from tuneproof.records import Prediction, Table
 from tuneproof.stats.interval import wilson
 from tuneproof.stats.paired import difference
@@ -76,7 +79,7 @@ def test_verdict_and_power_are_about_the_strongest_baseline_wherever_it_stands()
     weak, strong = labels([0] * 90 + [1] * 10), labels([1] * 85 + [0] * 15)
     tuned = labels([1] * 90 + [0] * 10)
     first, second = (outcome(CLASSIFY, tuned, base).systems[1] for base in (strong, weak))
-    assert strongest([first, second], CLASSIFY) is first and strongest([second, first], CLASSIFY) is first
+    assert strongest([first, second]) is first and strongest([second, first]) is first
     report = _scores(
         Outcome([outcome(CLASSIFY, tuned, strong).systems[0], first, second], Table({}, [], "t")), CLASSIFY
     )
@@ -106,3 +109,28 @@ def test_rows_to_score_do_not_depend_on_their_order_in_the_file() -> None:
     second = {ids[::-1][i] for i in scored_rows(backward, 10)}
     assert first == second and len(first) == 10
     assert scored_rows(forward, None) == list(range(50)) == scored_rows(forward, 99)
+
+
+def test_where_nothing_beats_a_constant_answer_nothing_is_recommended() -> None:
+    """As pubmedqa has it: the tuned model says "yes" to everything, and the word counts are right by chance."""
+    rng = random.Random(0)
+    constant = [1] * 55 + [0] * 45
+    lucky = [hit if rng.random() < 0.97 else 1 - hit for hit in constant]
+    made = with_blind(labels(constant), labels(constant), labels(lucky))
+    sentence, word = headline(made, CLASSIFY, "minilm")
+    assert word == "inconclusive" and "Use " not in sentence
+    assert sentence.endswith("Nothing, tuned or simple, is shown to do better here than always a.")
+    knowing = with_blind(labels(constant), labels(constant), labels([1] * 90 + [0] * 10))
+    assert headline(knowing, CLASSIFY, "minilm")[0].endswith("Use words.")
+
+
+def with_blind(tuned: list[Prediction], blind: list[Prediction], words: list[Prediction]) -> Outcome:
+    made = outcome(CLASSIFY, tuned, blind)
+    model, constant = made.systems
+    other = outcome(CLASSIFY, tuned, words).systems[1]
+    systems = [
+        model,
+        dataclasses.replace(constant, name="always a", blind=True),
+        dataclasses.replace(other, name="words"),
+    ]
+    return dataclasses.replace(made, systems=beyond_blind(systems, MEASURES["accuracy"], None, (), 0))

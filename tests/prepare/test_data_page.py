@@ -95,6 +95,23 @@ def test_what_the_reader_sees_first(make: Any, badge: str, said: str) -> None:
     assert badge in text[start : start + 300] and said in text[start : start + 900]
 
 
+def test_what_most_rows_left_for_is_said_first() -> None:
+    report = banking()
+    assert "rows left out: exact duplicate." not in words(render_data(report)), "the checks took more"
+    report["ledger"]["dropped"] = [{"source": f"{side}.csv", "reason": "exact duplicate", "rows": 99} for side in "ab"]
+    assert "198 rows left out: exact duplicate. 133 rows left out (train rows" in words(render_data(report))
+
+
+def test_what_was_put_right_is_no_error_any_more() -> None:
+    report = banking()
+    report["checks"] = [one for one in report["checks"] if one.get("action") == "dropped"]
+    text = words(render_data(report))
+    assert "train.csv can be used; what 1 of 1 check found was put right" in text
+    assert checks.checks(report["checks"])["checks"][0]["tag"] == checks.PUT_RIGHT
+    half = [{**report["checks"][0], "changed": 100}]
+    assert checks.checks(half)["checks"][0]["tag"] == checks.STATES["warn"], "33 rows are still there"
+
+
 def test_a_finding_names_its_row_the_other_row_and_what_fits_better() -> None:
     page = render_data(banking())
     text = words(page)

@@ -252,8 +252,8 @@ def test_training_does_not_stop_before_the_rare_label_was_found_once() -> None:
 def test_a_test_without_the_rare_label_says_that_nothing_can_be_said() -> None:
     from types import SimpleNamespace
 
+    from tuneproof.evaluate.headline import headline
     from tuneproof.evaluate.measures import MEASURES, Pairs, items
-    from tuneproof.evaluate.report import headline
     from tuneproof.evaluate.score import System
 
     answer = task_of(schema("0", "1", rare="1")).answer

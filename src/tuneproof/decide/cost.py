@@ -22,9 +22,9 @@ from tuneproof.records import ModelFacts, Setting
 
 STEPS = 3  # measured, after one that warms up
 WRITTEN = 12  # tokens that are written to see how long one takes
-# Shares of a budget of minutes, less what written answers take: nobody wants those cut short.
+# Shares of a budget of minutes, less what is spent already and what written answers take: nobody wants those cut short.
 TRAIN_SHARE = 0.55  # that training and its validations may take
-SCORE_SHARE = 0.17  # that scoring of the test rows may take; the rest is loading, measuring, baselines and slack
+SCORE_SHARE = 0.17  # that scoring of the test rows may take; the rest is loading, baselines, saving and slack
 RETAIN_SHARE = 0.08  # that reading general documents may take, to see what was forgotten
 LEAST = 0.4  # of the budget that stays for all else, however long answers may become
 PARTS = 0.85  # of a training that 10, 25 and 50% of the rows take together
@@ -62,6 +62,7 @@ class Volume:
     moved: bool = False  # whether both models read test rows once more, to see how far the tuned one moved
     least_batch: int = 0  # rows to which a batch may shrink where time allows few steps; 0: it may not
     written: bool = False  # whether each scored row is answered in writing, and not only those on the page
+    spent: float = 0.0  # seconds that preparing and measuring have taken
 
 
 def refuse_if_too_large(facts: ModelFacts, config: Config, longest: int, machine: Machine) -> int:
@@ -154,7 +155,7 @@ def fit_budget(config: Config, cost: Cost, volume: Volume, asked: frozenset[str]
     if minutes is None:
         return {}
     found: dict[str, Setting] = {}
-    seconds = max(LEAST * 60 * minutes, 60 * minutes - _aside(config, cost, volume))
+    seconds = max(LEAST * 60 * minutes, 60 * minutes - volume.spent - _aside(config, cost, volume))
     time = TRAIN_SHARE * seconds / (1.1 * trainings(config))  # a tenth for validation
     steps, batch = total_steps(config, volume.rows), config.train.batch_size
     if time < steps * cost.step(batch) and volume.least_batch and "train.batch_size" not in asked:

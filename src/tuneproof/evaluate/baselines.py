@@ -53,6 +53,7 @@ class Baseline:
     what: str
     predict: Callable[[Rows], list[Prediction]]
     untouched: bool = False  # whether it is the pretrained model without tuning, as far as that can do the task
+    blind: bool = False  # whether it says the same of every row
     save: str = ""  # command that keeps it for use, with RUN for the run; "" where there is none
 
 
@@ -144,8 +145,8 @@ def _prediction(labels: tuple[str, ...], value: int, truth: int | None, logs: An
 
 
 BASELINES: dict[str, Baseline] = {
-    "no-entity": Baseline("never an entity", "no model at all", lookup.no_entity),
-    "no-answer": Baseline("never an answer", "no model at all", extracts.no_answer),
+    "no-entity": Baseline("never an entity", "no model at all", lookup.no_entity, blind=True),
+    "no-answer": Baseline("never an answer", "no model at all", extracts.no_answer, blind=True),
     "first-sentence": Baseline("the first sentence", "no model at all", extracts.first_sentence),
     "overlap-sentence": Baseline(
         "the sentence that shares most words with the question", "no model at all", extracts.overlap_sentence
@@ -153,7 +154,7 @@ BASELINES: dict[str, Baseline] = {
     "word-lookup": Baseline(
         "the tag that each word has most often", "no model: a list of the words of the training rows", lookup.by_word
     ),
-    "majority": Baseline("always the most frequent label", "no model at all", majority),
+    "majority": Baseline("always the most frequent label", "no model at all", majority, blind=True),
     "tfidf-linear": Baseline(
         "TF-IDF words with a linear classifier",
         "no pretrained model",
@@ -166,7 +167,7 @@ BASELINES: dict[str, Baseline] = {
         frozen_linear,
         untouched=True,
     ),
-    "frequent-labels": Baseline("always the most frequent labels", "no model at all", each_label.frequent),
+    "frequent-labels": Baseline("always the most frequent labels", "no model at all", each_label.frequent, blind=True),
     "tfidf-each": Baseline(
         "TF-IDF words with a linear classifier per label", "no pretrained model", each_label.tfidf_each
     ),
@@ -176,8 +177,8 @@ BASELINES: dict[str, Baseline] = {
         each_label.frozen_each,
         untouched=True,
     ),
-    "mean": Baseline("always the mean", "no model at all", ridge.mean),
-    "median": Baseline("always the median", "no model at all", ridge.median),
+    "mean": Baseline("always the mean", "no model at all", ridge.mean, blind=True),
+    "median": Baseline("always the median", "no model at all", ridge.median, blind=True),
     "tfidf-ridge": Baseline("TF-IDF words with ridge regression", "no pretrained model", ridge.tfidf_ridge),
     "frozen-ridge": Baseline(
         "ridge regression on the untouched model",

@@ -48,8 +48,10 @@ def overfitting(
 
 
 def sampled(ids: Sequence[str], count: int) -> list[int]:
-    """Numbers of ``count`` rows chosen by the hash of their id, in order."""
-    ranked = sorted(range(len(ids)), key=lambda index: hashlib.sha256(f"seen {ids[index]}".encode()).digest())
+    """Numbers of ``count`` rows chosen by the hash of their id, in order; no copies (id-2, id-3) of a row."""
+    known = set(ids)
+    rows = [index for index, id in enumerate(ids) if id.rpartition("-")[0] not in known]
+    ranked = sorted(rows, key=lambda index: hashlib.sha256(f"seen {ids[index]}".encode()).digest())
     return sorted(ranked[:count])
 
 

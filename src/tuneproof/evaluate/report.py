@@ -22,16 +22,15 @@ from tuneproof.evaluate.curves import curves
 from tuneproof.evaluate.fairness import fairness
 from tuneproof.evaluate.folds import folds
 from tuneproof.evaluate.forgetting import told
-from tuneproof.evaluate.measures import MEASURES, Measure
+from tuneproof.evaluate.headline import ahead, headline, strongest, with_noise
+from tuneproof.evaluate.measures import MEASURES
 from tuneproof.evaluate.overfitting import learnt_by_heart
 from tuneproof.evaluate.slices import report_slices
 from tuneproof.evaluate.written import written
 from tuneproof.page.words import METRICS
 from tuneproof.records import Prediction, Schema
 from tuneproof.run import Run
-from tuneproof.stats.paired import Difference
 from tuneproof.stats.power import power_line, power_line_mean
-from tuneproof.stats.verdicts import FEWEST, verdict
 from tuneproof.tasks import Answer, kept, rules, task_of
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def build_report(run: Run, config: Config, schema: Schema, outcome: Outcome, ans
     if outcome.prompted is not None and (more := prompted.headline(outcome.prompted)):
         said = f"{said} {more}"
     repeats = _repeats(run, outcome, answer)
-    said, word = _with_noise(said, word, repeats["seeds"])
+    said, word = with_noise(said, word, repeats["seeds"])
     if outcome.overfitting is not None and outcome.overfitting["verdict"] == "overfitted":
         said = f"{said} {learnt_by_heart(outcome.overfitting)}"
     if outcome.about.get("leaked"):
@@ -105,81 +104,9 @@ def build_report(run: Run, config: Config, schema: Schema, outcome: Outcome, ans
     }
 
 
-def headline(outcome: Outcome, answer: Answer, model: str) -> tuple[str, str]:
-    """One sentence, and "better", "inconclusive" or "worse" against the strongest baseline."""
-    tuned, *baselines = outcome.systems
-    best = strongest(baselines, answer)
-    assert best.difference is not None
-    if tuned.scores.main is None or best.scores.main is None:
-        name = tuned.scores.primary
-        why = next((note for note in tuned.scores.notes if note.startswith(name)), name)
-        return f"Nothing can be said of the tuned {model}: {why}.", "inconclusive"
-    n, how = f"{tuned.scores.n:,} test rows", MEASURES[tuned.scores.primary]
-    word = verdict(best.difference, higher_is_better=how.higher_is_better)
-    if answer.proportion:
-        said = f"The tuned {model} answers {tuned.scores.main:.1%} of {n} rightly; {best.name} {best.scores.main:.1%}"
-        gap = _points(best.difference.value, best.difference.low, best.difference.high)
-    elif how.called:
-        said = (
-            f"On {n} the tuned {model} has {how.called} of {how.written(tuned.scores.main)}, "
-            f"{best.name} {how.written(best.scores.main)}"
-        )
-        gap = _gap(how, best.difference)
-    else:
-        fall = 1 - tuned.scores.main / best.scores.main
-        said = (
-            f"On {n} the tuned {model} has a loss of {tuned.scores.main:.3f} per answer token, "
-            f"{best.name} {best.scores.main:.3f} ({abs(fall):.0%} {'less' if fall > 0 else 'more'})"
-        )
-        gap = _nats(best.difference.value, best.difference.low, best.difference.high)
-    end = {
-        "better": f"a gain of {gap}.",
-        "worse": f"that is worse, by {gap}: not worth deploying.",
-        "inconclusive": f"a difference of {gap} that this test set cannot tell from chance: not worth deploying yet.",
-    }[word]
-    if word == "better" or tuned.scores.n < FEWEST:
-        return f"{said}: {end}", word
-    return f"{said}: {end} Use {best.name}.", word
-
-
-def strongest(baselines: Sequence[System], answer: Answer) -> System:
-    """The baseline with the best score: the one that the verdict and the power line are about."""
-    sign = 1 if MEASURES[baselines[0].scores.primary].higher_is_better else -1
-    return max(baselines, key=lambda system: sign * (system.scores.main or 0.0))
-
-
-def _gap(how: Measure, gap: Difference) -> str:
-    """The size of a difference, whichever of the two is better."""
-    if how.share:
-        return _points(gap.value, gap.low, gap.high)
-    if gap.value is None or gap.low is None or gap.high is None:
-        return "an unknown size"
-    value, low, high = gap.value, gap.low, gap.high
-    if value < 0:
-        value, low, high = -value, -high, -low
-    return f"{value:.3g} {how.unit}".rstrip() + f" (95% interval {low:.3g} to {high:.3g})"
-
-
-def _points(value: float | None, low: float | None, high: float | None) -> str:
-    if value is None or low is None or high is None:
-        return "an unknown size"
-    if value < 0:
-        value, low, high = -value, -high, -low
-    return f"{100 * value:.1f} points (95% interval {100 * low:.1f} to {100 * high:.1f})"
-
-
-def _nats(value: float | None, low: float | None, high: float | None) -> str:
-    if value is None or low is None or high is None:
-        return "an unknown size"
-    value, low, high = -value, -high, -low
-    if value < 0:
-        value, low, high = -value, -high, -low
-    return f"{value:.2f} nats (95% interval {low:.2f} to {high:.2f})"
-
-
 def _scores(outcome: Outcome, answer: Answer) -> dict[str, Any]:
     tuned = outcome.systems[0]
-    gap = strongest(outcome.systems[1:], answer).difference
+    gap = strongest(outcome.systems[1:]).difference
     assert gap is not None
     how = MEASURES[tuned.scores.primary]
     if answer.proportion:
@@ -320,19 +247,12 @@ def _use(run: Run, schema: Schema, plan: Mapping[str, Any], config: Config) -> l
 
 def _repeats(run: Run, outcome: Outcome, answer: Answer) -> dict[str, Any]:
     """What trainings with other seeds and on fewer rows say; None where nobody asked for them."""
-    tuned, best = outcome.systems[0].predictions, strongest(outcome.systems[1:], answer)
+    tuned, best = outcome.systems[0].predictions, strongest(outcome.systems[1:])
     ids, groups = outcome.table.columns["id"], outcome.table.columns.get("group")
     found = repeated.seeds(run, ids, tuned, (best.name, best.predictions), answer, groups)
     noise = None if found is None else found["spread"]
     curve = repeated.learning_curve(run, ids, tuned, answer, groups, noise)
     return {"seeds": found, "learning_curve": curve}
-
-
-def _with_noise(said: str, word: str, seeds: Mapping[str, Any] | None) -> tuple[str, str]:
-    """A gain of one training that the noise between seeds explains is no gain."""
-    if seeds is None or word != "better" or seeds["verdict"] in ("better", None):
-        return said, word
-    return f"{said} With the noise of training in it that is not shown: not worth deploying yet.", "inconclusive"
 
 
 def _limits(outcome: Outcome, test_rows: int, repeats: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
@@ -362,7 +282,7 @@ def _doctor(run: Run, most: int = 5) -> list[dict[str, Any]]:
 
 def _slices(outcome: Outcome, answer: Answer, labels: tuple[str, ...]) -> dict[str, Any]:
     """Every part of the rows, the tuned model there, and its difference to the strongest baseline."""
-    best = strongest(outcome.systems[1:], answer)
+    best = strongest(outcome.systems[1:])
     found = report_slices(
         outcome.slices,
         outcome.systems[0].predictions,
@@ -400,8 +320,8 @@ def _calibration(outcome: Outcome) -> dict[str, Any] | None:
 
 def _instead(run: Run, outcome: Outcome, answer: Answer, word: str) -> list[dict[str, str]]:
     """The command that keeps the baseline, where tuning did not beat it and it can be kept."""
-    best = strongest(outcome.systems[1:], answer)
-    if word == "better" or not best.save:
+    best = strongest(outcome.systems[1:])
+    if word == "better" or not best.save or not ahead(best):
         return []
     code = best.save.replace("RUN", shlex.quote(str(run.path))).replace("FOLDER", "tfidf")
     return [{"title": f"Instead of the tuned model: {best.name}", "code": code}]

@@ -5,12 +5,11 @@ evaluate(run, Subject(...), say)       # eval/test/predictions.jsonl, report.jso
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from tuneproof.evaluate.calibrate import calibrate, expected_error
 from tuneproof.evaluate.card import write_card
 from tuneproof.evaluate.forgetting import WRITER, forgetting
 from tuneproof.evaluate.leaks import question_key
-from tuneproof.evaluate.measures import MEASURES, Pairs, items
+from tuneproof.evaluate.measures import MEASURES, Measure, Pairs, items
 from tuneproof.evaluate.overfitting import overfitting
 from tuneproof.evaluate.page import render
 from tuneproof.evaluate.prompted import Asking, chat_model, prompted
@@ -72,6 +71,8 @@ class System:
     scores: Scores
     interval: Interval
     difference: Difference | None = None  # tuned minus this one, oriented as measured
+    blind: bool = False  # whether it says the same of every row
+    beyond: Difference | None = None  # this one minus the best blind one, where there is one
     save: str = ""  # command that keeps it for use, where there is one
     calibration: Mapping[str, Any] | None = None  # calibration error with interval, where there are confidences
 
@@ -176,8 +177,22 @@ def _systems(predictions: Sequence[Prediction], tuned: Predictor, rows: Rows, ta
         said = tuned.answer.marked(row.predict(rows))
         gap = how.difference(Pairs(items(said), items(predictions), group, rows.labels), seed)
         system = _system(row.title, row.what, "baseline", said, tuned.answer, group, rows.labels)
-        found.append(dataclasses.replace(system, difference=gap, save="" if rows.test_pairs else row.save))
-    return found
+        save = "" if rows.test_pairs else row.save
+        found.append(replace(system, difference=gap, blind=row.blind, save=save))
+    return beyond_blind(found, how, group, rows.labels, seed)
+
+
+def beyond_blind(
+    systems: Sequence[System], how: Measure, group: Sequence[Any] | None, labels: tuple[str, ...], seed: int
+) -> list[System]:
+    """Each system, those that look at the rows with their lead over the best of those that do not."""
+    blind = [one for one in systems if one.blind and one.scores.main is not None]
+    if not blind:
+        return list(systems)
+    sign = 1 if how.higher_is_better else -1
+    best = items(max(blind, key=lambda one: sign * (one.scores.main or 0.0)).predictions)
+    leads = [how.difference(Pairs(best, items(one.predictions), group, labels), seed) for one in systems]
+    return [one if one.blind else replace(one, beyond=lead) for one, lead in zip(systems, leads, strict=True)]
 
 
 def _system(
@@ -192,7 +207,7 @@ def _system(
     scores, calibration = answer.score(predictions), expected_error(predictions)
     if "nll" in scores.values:
         ece = calibration["ece"] if calibration is not None else None
-        scores = dataclasses.replace(scores, values={**scores.values, "ece": ece})
+        scores = replace(scores, values={**scores.values, "ece": ece})
     interval = MEASURES[scores.primary].interval(items(predictions), labels, group)
     return System(name, what, kind, predictions, scores, interval, calibration=calibration)
 
@@ -279,7 +294,7 @@ def _replies(predictor: Predictor, table: Table, said: Sequence[Prediction]) -> 
     if said and said[0].value is not None:
         return said
     if METHODS[predictor.config.method.name].merges:
-        predictor = dataclasses.replace(predictor, model=merged(predictor.model).eval())
+        predictor = replace(predictor, model=merged(predictor.model).eval())
     count = min(len(table), predictor.config.evaluate.answers)
     return predictor([predictor.answer.without_truth(table.row(index)) for index in range(count)])
 

@@ -31,6 +31,7 @@ STATES = {
     "nothing": ("better", "nothing found"),
     "skipped": ("told", "not looked at"),
 }
+PUT_RIGHT = ("better", "put right")
 BAD = ("error", "warn", "info")  # the worst first
 CHANGING = ("dropped", "fixed")
 ACTIONS = {
@@ -60,7 +61,7 @@ def checks(found: Any, inputs: Iterable[str] = (), budget: int = FINDINGS_BUDGET
             "id": f"check-{index}",
             "title": str(check.get("title") or check.get("name") or "A check"),
             "state": state(check),
-            "tag": STATES[state(check)],
+            "tag": PUT_RIGHT if put_right(check) else STATES[state(check)],
             "done": done(check),
             "rows": several[:count],
             "columns": {key for row in several[:count] for key in ("suggest", "score", "tag") if row[key] is not None},
@@ -82,6 +83,12 @@ def state(check: View) -> str:
     if numbers.real(check.get("found")):
         return str(check.get("severity")) if check.get("severity") in BAD else "warn"
     return "nothing" if numbers.real(check.get("looked_at")) else "skipped"
+
+
+def put_right(check: View) -> bool:
+    """Whether no row that was found is left as it was."""
+    found, changed = numbers.real(check.get("found")), numbers.real(check.get("changed"))
+    return check.get("action") in CHANGING and bool(found) and found is not None and (changed or 0.0) >= found
 
 
 def done(check: View) -> str:

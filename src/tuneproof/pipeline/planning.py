@@ -36,15 +36,16 @@ from tuneproof.train.loop import one_step
 def plan_stage(run: Run, ready: Ready, view: View) -> tuple[Work, int]:
     if not (run.path / "plan.json").is_file():
         with timed(run, "plan"):
-            run.write_plan(make_plan(ready, view))
+            run.write_plan(make_plan(ready, view, run.asked["seconds"].get("prepare", 0.0)))
         run.mark("decided", peak_bytes=peak())
         view.planned(run.plan)
     made = run.plan
     return work_of(ready, build(made["config"])), made["cost"]["steps"]
 
 
-def make_plan(ready: Ready, view: View) -> dict[str, Any]:
-    """Rules, then a few measured steps, then what the budget asks for."""
+def make_plan(ready: Ready, view: View, spent: float = 0.0) -> dict[str, Any]:
+    """Rules, then a few measured steps, then what the budget asks for, of which ``spent`` seconds are gone."""
+    began = time.monotonic()
     examples = ready.encoded.examples
     longest = max(len(example) for example in examples["train"])
     situation = Situation(
@@ -68,6 +69,7 @@ def make_plan(ready: Ready, view: View) -> dict[str, Any]:
         moved=ready.facts.kind == "decoder" and not ready.schema.labels,
         least_batch=_least_batch(ready),
         written="evaluate.answers" in ready.task.answer.options and ready.task.complete is not None,
+        spent=spent + time.monotonic() - began,
     )
     tight = fit_budget(decided.config, cost, volume, ready.config.asked)
     if tight:

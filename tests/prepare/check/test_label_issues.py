@@ -149,3 +149,14 @@ def test_the_rows_of_the_table() -> None:
     mine = ("label_issues", "class_health", "outliers", "lengths", "languages", "beginnings", "placeholders")
     assert all(bool(CHECKS[name].policy) == bool(CHECKS[name].leaves) for name in mine)
     assert {name for name in mine if CHECKS[name].policy} == {"label_issues", "outliers", "placeholders"}
+
+
+def test_labels_that_the_words_do_not_carry_are_not_doubted() -> None:
+    """A list of most rows helps nobody: it says that the classifier knows nothing of these classes."""
+    draw = random.Random(0)
+    rows = [(text, draw.choice(["yes", "no", "maybe"])) for text, _ in sentences(300)]
+    found = label_issues(labelled(rows, drop_label_issues=5))
+    assert found.found == 0 and found.looked_at == 0 and not found.findings and not found.leave
+    assert "which says nothing about them" in found.note and "takes no row" in found.note
+    half, _ = wrong(sentences(300), 60)
+    assert label_issues(labelled(half)).found >= 30, "a fifth of the labels may be wrong"

@@ -20,6 +20,7 @@ from tuneproof.records import Finding
 from tuneproof.tasks.rows import counted
 
 NAME = "label_issues"
+DOUBTED = 1 / 3  # share of the labels from which doubting them says more about the classifier than about them
 
 Flags = NDArray[np.bool_]
 
@@ -34,6 +35,8 @@ def label_issues(subject: Subject) -> Checked:
         return Checked(0, 0, note="Not enough rows: labels are judged where a class has five rows or more.")
     scores = trust(guesses.probabilities, guesses.numbers)
     flags = flagged(guesses)
+    if flags.sum() > DOUBTED * len(judged):
+        return _unable(subject, guesses, int(flags.sum()))
     worst = sorted(np.flatnonzero(flags).tolist(), key=lambda at: (scores[at], at))
     rows = subject.sample["train"]
     asked = subject.options.drop_label_issues
@@ -49,6 +52,19 @@ def label_issues(subject: Subject) -> Checked:
         },
         note=_note(subject, guesses, len(worst)),
     )
+
+
+def _unable(subject: Subject, guesses: Guesses, doubted: int) -> Checked:
+    """No findings: from these vectors the classes cannot be told apart, and a list of most rows helps nobody."""
+    judged = guesses.judged
+    right = float((guesses.said == guesses.numbers)[judged].mean())
+    top = Counter(guesses.numbers[judged].tolist()).most_common(1)[0][1] / int(judged.sum())
+    note = (
+        f"Not judged: a classifier that has not seen the row says its label in {right:.0%} of the rows, always saying "
+        f"the most frequent one is right in {top:.0%}. It doubts {doubted:,} labels, which says nothing about them."
+    )
+    told = f"{note} check.drop_label_issues takes no row." if subject.options.drop_label_issues else note
+    return Checked(0, 0, figures={"flagged share": round(doubted / int(judged.sum()), 4)}, note=told)
 
 
 def flagged(guesses: Guesses) -> Flags:

@@ -48,7 +48,7 @@ def verdict(report: View) -> View:
         "kind": kind,
         "name": word,
         "headline": _sentence(report),
-        "text": _lead(mappings(report.get("checks"))),
+        "text": _lead(mappings(report.get("checks")), mappings(books.get("dropped"))),
         "file": report.get("file"),
         "task": report.get("task"),
         "layout": report.get("layout"),
@@ -73,6 +73,9 @@ def _sentence(report: View) -> str:
         return f"{len(wrong)} of {many} found something wrong in {file}: {_titles(wrong)}."
     if report.get("verdict") == "warnings" and odd:
         return f"{file} can be used; {len(odd)} of {many} found something to look at: {_titles(odd)}."
+    righted = [one for one in looked if checks.put_right(one)]
+    if report.get("verdict") == "warnings" and righted:
+        return f"{file} can be used; what {len(righted)} of {many} found was put right: {_titles(righted)}."
     if report.get("verdict") == "clean" and looked:
         return f"Nothing is wrong with {file} that {many} can see."
     return f"What was found in {file}."
@@ -84,17 +87,29 @@ def _titles(found: Sequence[View]) -> str:
     return "; ".join(low) + (f"; and {len(found) - TOLD} more" if len(found) > TOLD else "")
 
 
-def _lead(found: Sequence[View]) -> str:
-    """What was done about it, and which checks did not look, for their notes say why."""
+def _lead(found: Sequence[View], dropped: Sequence[View]) -> str:
+    """Why most rows left, what was done about findings, and which checks did not look, for their notes say why."""
     said = [f"{checks.done(one)} ({_titles([one])})" for one in found if numbers.real(one.get("changed"))]
     refused = [one for one in found if one.get("action") == "refused"]
     blind = [one for one in found if checks.state(one) == "skipped"]
     sentences = [
+        _most(found, dropped),
         f"Refused because of: {_titles(refused)}." if refused else "",
         f"{'; '.join(said)}." if said else "",
         f"Not looked at: {_titles(blind)}." if blind else "",
     ]
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _most(found: Sequence[View], dropped: Sequence[View]) -> str:
+    """The reason that most rows left for, where more left for it than for all checks."""
+    rows: dict[str, float] = {}
+    for one in dropped:
+        rows[str(one.get("reason"))] = rows.get(str(one.get("reason")), 0.0) + (numbers.real(one.get("rows")) or 0.0)
+    reason = max(rows, key=lambda name: rows[name], default="")
+    if rows.get(reason, 0.0) <= sum(numbers.real(one.get("changed")) or 0.0 for one in found):
+        return ""
+    return f"{numbers.plural(rows[reason], 'row')} left out: {reason}."
 
 
 def reading(report: View) -> View | None:

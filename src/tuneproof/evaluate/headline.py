@@ -1,0 +1,114 @@
+"""The first sentence of the page: what the tuned model reaches, what it is compared with, and what to use.
+
+said, word = headline(outcome, answer, "minilm-l6")      # "better", "inconclusive" or "worse"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tuneproof.evaluate.measures import MEASURES, Measure
+from tuneproof.stats.paired import Difference
+from tuneproof.stats.verdicts import FEWEST, verdict
+from tuneproof.tasks import Answer
+
+if TYPE_CHECKING:
+    from tuneproof.evaluate.score import Outcome, System
+
+
+def headline(outcome: Outcome, answer: Answer, model: str) -> tuple[str, str]:
+    """One sentence, and "better", "inconclusive" or "worse" against the strongest baseline."""
+    tuned, *baselines = outcome.systems
+    best = strongest(baselines)
+    assert best.difference is not None
+    if tuned.scores.main is None or best.scores.main is None:
+        name = tuned.scores.primary
+        why = next((note for note in tuned.scores.notes if note.startswith(name)), name)
+        return f"Nothing can be said of the tuned {model}: {why}.", "inconclusive"
+    n, how = f"{tuned.scores.n:,} test rows", MEASURES[tuned.scores.primary]
+    word = verdict(best.difference, higher_is_better=how.higher_is_better)
+    if answer.proportion:
+        said = f"The tuned {model} answers {tuned.scores.main:.1%} of {n} rightly; {best.name} {best.scores.main:.1%}"
+        gap = _points(best.difference.value, best.difference.low, best.difference.high)
+    elif how.called:
+        said = (
+            f"On {n} the tuned {model} has {how.called} of {how.written(tuned.scores.main)}, "
+            f"{best.name} {how.written(best.scores.main)}"
+        )
+        gap = _gap(how, best.difference)
+    else:
+        fall = 1 - tuned.scores.main / best.scores.main
+        said = (
+            f"On {n} the tuned {model} has a loss of {tuned.scores.main:.3f} per answer token, "
+            f"{best.name} {best.scores.main:.3f} ({abs(fall):.0%} {'less' if fall > 0 else 'more'})"
+        )
+        gap = _nats(best.difference.value, best.difference.low, best.difference.high)
+    end = {
+        "better": f"a gain of {gap}.",
+        "worse": f"that is worse, by {gap}: not worth deploying.",
+        "inconclusive": f"a difference of {gap} that this test set cannot tell from chance: not worth deploying yet.",
+    }[word]
+    if word == "better" or tuned.scores.n < FEWEST:
+        return f"{said}: {end}", word
+    return f"{said}: {end} {_better_use(outcome.systems, best)}", word
+
+
+def _better_use(systems: Sequence[System], best: System) -> str:
+    """What to use in place of the tuned model; nothing where no system is shown to be better than a blind one."""
+    looking = [one for one in systems if one.beyond is not None]
+    if looking and not any(map(ahead, looking)):
+        blind = max((one for one in systems if one.blind), key=_rank)
+        return f"Nothing, tuned or simple, is shown to do better here than {blind.name}."
+    return f"Use {best.name}."
+
+
+def ahead(system: System) -> bool:
+    """Whether it is shown to do better than what says the same of every row; True where there is no such thing."""
+    how = MEASURES[system.scores.primary]
+    return system.beyond is None or verdict(system.beyond, higher_is_better=how.higher_is_better) == "better"
+
+
+def _rank(system: System) -> float:
+    return (1 if MEASURES[system.scores.primary].higher_is_better else -1) * (system.scores.main or 0.0)
+
+
+def strongest(baselines: Sequence[System]) -> System:
+    """The baseline with the best score: the one that the verdict and the power line are about."""
+    return max(baselines, key=_rank)
+
+
+def _gap(how: Measure, gap: Difference) -> str:
+    """The size of a difference, whichever of the two is better."""
+    if how.share:
+        return _points(gap.value, gap.low, gap.high)
+    if gap.value is None or gap.low is None or gap.high is None:
+        return "an unknown size"
+    value, low, high = gap.value, gap.low, gap.high
+    if value < 0:
+        value, low, high = -value, -high, -low
+    return f"{value:.3g} {how.unit}".rstrip() + f" (95% interval {low:.3g} to {high:.3g})"
+
+
+def _points(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None or low is None or high is None:
+        return "an unknown size"
+    if value < 0:
+        value, low, high = -value, -high, -low
+    return f"{100 * value:.1f} points (95% interval {100 * low:.1f} to {100 * high:.1f})"
+
+
+def _nats(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None or low is None or high is None:
+        return "an unknown size"
+    value, low, high = -value, -high, -low
+    if value < 0:
+        value, low, high = -value, -high, -low
+    return f"{value:.2f} nats (95% interval {low:.2f} to {high:.2f})"
+
+
+def with_noise(said: str, word: str, seeds: Mapping[str, Any] | None) -> tuple[str, str]:
+    """A gain of one training that the noise between seeds explains is no gain."""
+    if seeds is None or word != "better" or seeds["verdict"] in ("better", None):
+        return said, word
+    return f"{said} With the noise of training in it that is not shown: not worth deploying yet.", "inconclusive"
