@@ -26,6 +26,11 @@ BLOCK = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow+/=\nAbCd\n-----END RSA PRIVATE 
 
 # text, and the values in it; numbers are from the public documentation of each form, or made up
 FOUND = [
+    ("NAME", "my name is mary mathelin and I call about it", ["mary mathelin"]),
+    ("NAME", "My name is John A. Smith. I was born here", ["John A. Smith"]),
+    ("NAME", "first name thindal last name sasi", ["thindal", "sasi"]),
+    ("NAME", "Customer name: MARIA LOPEZ\nOrder five", ["MARIA LOPEZ"]),
+    ("NAME", "my name's Ann-Marie O'Neil, hi", ["Ann-Marie O'Neil"]),
     ("EMAIL", "write to jo.o'neil+x@mail.example.co.uk.", ["jo.o'neil+x@mail.example.co.uk"]),
     ("EMAIL", "<a@b.de>, mailto:c_d@e-f.org; jürgen@müller.de", ["a@b.de", "c_d@e-f.org", "jürgen@müller.de"]),
     ("EMAIL", "john [at] example [dot] com or jane(at)example.org",
@@ -75,6 +80,8 @@ FOUND = [
 ]  # fmt: skip
 
 HARMLESS = [
+    "my name is spelled wrong on the card", "how do I change my last name?", "file name: report.csv", "user_name: joe",
+    "What's the product name? It is new", "the name is on my card", "my name is.", "my name is not showing",
     "at 2024-01-15 10:30:00 or 01.02.2024 10:30, in 1999-2003", "id 550e8400-e29b-41d4-a716-446655440000",
     "it costs $1,234,567.89, or 200 300 4000 in 2024", "version 1.2.3.4 of section 14.4.1.1, v10.12.200.7",
     "order 1234567890123 shipped, tracking 12345678", "std::vector<a::b> at 10:30:15", "opened my account in 2019",

@@ -5,8 +5,8 @@
     redacted("write to jo@example.org", key)        # "write to [EMAIL-3fa91c]"
 
 Patterns and check digits, standard library only: the data doctor uses it, and so does whatever writes requests to a
-log. Names of persons, dates of birth and villages have no pattern and are not found; nor is a bare four-digit number
-whose meaning stands in another row.
+log. Dates of birth, villages, and names of persons that nothing announces have no pattern and are not found; nor is a
+bare four-digit number whose meaning stands in another row.
 """
 
 from __future__ import annotations
@@ -23,10 +23,23 @@ from tuneproof.personal.accounts import CARDS, EXPLAINED, IBANS
 from tuneproof.personal.contacts import EMAIL, NET, PHONE
 from tuneproof.personal.credentials import CREDENTIALS
 from tuneproof.personal.detector import Detector
+from tuneproof.personal.names import NAMES
 from tuneproof.personal.national import NATIONAL
 from tuneproof.personal.streets import STREETS
 
-__all__ = ["FAMILIES", "GATE", "KINDS", "SECRETS", "Match", "find", "mask", "masked", "normal", "redacted"]
+__all__ = [
+    "FAMILIES",
+    "GATE",
+    "KINDS",
+    "SECRETS",
+    "Match",
+    "find",
+    "mask",
+    "masked",
+    "normal",
+    "placeholders",
+    "redacted",
+]
 
 KINDS = {
     "PRIVATE_KEY": "private key",
@@ -43,17 +56,20 @@ KINDS = {
     "IP": "network address",
     "PHONE": "telephone number",
     "ADDRESS": "street address",
+    "NAME": "name of a person",
 }
 SECRETS = frozenset(("PRIVATE_KEY", "API_KEY", "JWT", "URL_LOGIN", "PASSWORD"))
 
 # the surest first: where two overlap, the earlier row has it
 DETECTORS: tuple[Detector, ...] = (
-    *CREDENTIALS, *EMAIL, *IBANS, *NET, *CARDS, *NATIONAL, *EXPLAINED, *PHONE, *STREETS
+    *CREDENTIALS, *EMAIL, *IBANS, *NET, *CARDS, *NATIONAL, *EXPLAINED, *PHONE, *STREETS,
+    *NAMES,
 )  # fmt: skip
 # A text without a match of GATE, or of all hints of one family, holds nothing that is found: the doctor sifts columns
 # with the same expressions.
 GATE = (
-    r"[0-9@]|-----BEGIN |[\[({] ?[aA][tT] ?[\])}]|[pP](?:[aA][sS][sS][wWpP]|[wW][dD])|[cC]ontraseña|[mM]ot de passe"
+    r"[0-9@]|[nN]ame|NAME"
+    r"|-----BEGIN |[\[({] ?[aA][tT] ?[\])}]|[pP](?:[aA][sS][sS][wWpP]|[wW][dD])|[cC]ontraseña|[mM]ot de passe"
     r"|AKIA|ASIA|AIza|glpat-|sk_live_|ghp_|gho_|hf_|npm_"  # short keys that may have no digit
 )
 FAMILIES = tuple(dict.fromkeys(detector.hints for detector in DETECTORS))
@@ -142,12 +158,18 @@ def redacted(text: str, key: bytes, also: Sequence[tuple[str, str]] = ()) -> str
     One value has one placeholder wherever it stands and however it is written (``normal``). Six hexadecimal digits are
     24 bits: among 5,000 values of a kind one pair in two data sets shares a placeholder.
     """
+    return _replaced(text, lambda match, value: _placeholder(match.kind, value, key), also)
 
-    def placeholder(match: Match, value: str) -> str:
-        said = f"{match.kind}:{normal(match.kind, value)}"
-        return f"[{match.kind}-{hmac.new(key, said.encode(), hashlib.sha256).hexdigest()[:6]}]"
 
-    return _replaced(text, placeholder, also)
+def placeholders(text: str, key: bytes, also: Sequence[tuple[str, str]] = ()) -> list[tuple[int, int, str]]:
+    """Where ``redacted`` replaces something in ``text``, first and last character (exclusive), and by what."""
+    matches = find(text, also)
+    return [(m.start, m.end, _placeholder(m.kind, text[m.start : m.end], key)) for m in matches]
+
+
+def _placeholder(kind: str, value: str, key: bytes) -> str:
+    said = f"{kind}:{normal(kind, value)}"
+    return f"[{kind}-{hmac.new(key, said.encode(), hashlib.sha256).hexdigest()[:6]}]"
 
 
 def normal(kind: str, value: str) -> str:
@@ -155,7 +177,7 @@ def normal(kind: str, value: str) -> str:
     if kind in SECRETS:
         return value
     folded = unicodedata.normalize("NFKC", value).casefold()
-    if kind in ("EMAIL", "ADDRESS", "IP"):
+    if kind in ("EMAIL", "ADDRESS", "IP", "NAME"):
         return " ".join(folded.replace(",", " ").split())
     letters = "".join(character for character in folded if character.isalnum())
     return letters.removeprefix("00") if kind == "PHONE" else letters

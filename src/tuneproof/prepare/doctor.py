@@ -20,6 +20,7 @@ from tuneproof.config import Check as Options
 from tuneproof.errors import CheckError, ConfigError, DataError
 from tuneproof.prepare.check import CHECKS, Check, Checked, Subject
 from tuneproof.prepare.check.effect import effect
+from tuneproof.prepare.check.personal import NAME as PERSONAL
 from tuneproof.prepare.check.subject import Embed
 from tuneproof.prepare.clean import drops, identify, is_content
 from tuneproof.prepare.ledger import version
@@ -127,7 +128,7 @@ def examine(
             "Add --set check.label_issues=drop.",
         )
     subject = Subject(prepared.splits, prepared.schema, answer.texts, options, seed, embed, no_embed, progress)
-    looked = [_look(name, check, subject, progress) for name, check in CHECKS.items()]
+    looked = _all(subject, progress)
     for _, check, checked, _ in looked:
         _refuse(check, checked, options)
     changes = _changes(looked, options)
@@ -140,6 +141,13 @@ def examine(
         said = effect(subject, gone["train"], check.leaves, check.falls) if gone["train"] and options.effect else ""
         told.append(Examined(name, check, _named_anew(checked, whole, changes), action, changed, said, seconds))
     return Diagnosis(treated, tuple(told))
+
+
+def _all(subject: Subject, progress: Say) -> list[tuple[str, Check, Checked, float]]:
+    """Every check, in the order of the table; personal data is looked for first, so that the others can mask it."""
+    first = _look(PERSONAL, CHECKS[PERSONAL], subject, progress)
+    subject.known = first[2].known
+    return [first if name == PERSONAL else _look(name, check, subject, progress) for name, check in CHECKS.items()]
 
 
 def _look(name: str, check: Check, subject: Subject, progress: Say) -> tuple[str, Check, Checked, float]:

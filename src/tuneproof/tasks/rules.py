@@ -26,6 +26,7 @@ Rule = Mapping[str, Any]
 NO_ANSWER = "no answer"  # kind of the rule by which a question is given none
 RARE = 0.2  # share of the training rows up to which the smaller of two labels is rare
 FEWEST = 10  # rows of the rare label, or of those outside, without which nothing can be fitted
+INSIDE = 200  # rows within the scope on which a threshold can be fitted where there are hardly any outside
 GIVEN = 0.015  # of the accuracy within the scope that may be given for what is rejected
 OUTSIDE = frozenset(
     ("oos", "ood", "out_of_scope", "outofscope", "out_of_domain", "outofdomain", "none_of_these", "none_of_the_above")
@@ -143,7 +144,8 @@ def outside_rule(shares: Floats, truth: NDArray[np.int64], at: int, label: str) 
     """Below which probability of the likeliest label a row is out of scope.
 
     The threshold with the best sum of accuracy within the scope and recall outside, among those that cost the first
-    at most 1.5 points. ``shares`` (n, classes), ``truth`` (n,), ``at`` the number of the label outside.
+    at most 1.5 points; the highest of these where too few rows are outside to tell the second. ``shares`` (n, classes),
+    ``truth`` (n,), ``at`` the number of the label outside.
     """
     inside = truth != at
     others = shares.copy()
@@ -152,16 +154,19 @@ def outside_rule(shares: Floats, truth: NDArray[np.int64], at: int, label: str) 
     likeliest = np.where(shares[:, at] >= top, at, best)
 
     def scores(threshold: float) -> tuple[float, float]:
-        said = np.where(top < threshold, at, likeliest)
-        return float((said == truth)[inside].mean()), float((said == at)[~inside].mean())
+        right = np.where(top < threshold, at, likeliest) == truth
+        return float(right[inside].mean()), float(right[~inside].mean()) if not inside.all() else 0.0
 
-    if inside.all() or not inside.any() or (~inside).sum() < FEWEST // 2:
+    few = int((~inside).sum()) < FEWEST // 2
+    if not inside.any() or (few and inside.sum() < INSIDE):
         reason = f"only {int((~inside).sum())} rows out of scope to fit a threshold on; none is used"
         return {"kind": "outside", "label": label, "threshold": 0.0, "n": len(truth), "reason": reason}
     before = scores(0.0)
     tried = [0.0, *np.unique(np.round(top, 3)).tolist()]
-    kept = [(sum(scores(t)), -t) for t in tried if scores(t)[0] >= before[0] - GIVEN]
-    threshold = -max(kept)[1]
+    allowed = [t for t in tried if scores(t)[0] >= before[0] - GIVEN]
+    if few:
+        return _by_those_inside(label, max(allowed), before[0], scores(max(allowed))[0], inside)
+    threshold = -max((sum(scores(t)), -t) for t in allowed)[1]
     after = scores(threshold)
     return {
         "kind": "outside",
@@ -172,6 +177,20 @@ def outside_rule(shares: Floats, truth: NDArray[np.int64], at: int, label: str) 
         "out_of_scope_recall": [before[1], after[1]],
         "reason": f"on {len(truth):,} validation rows of its own the best sum of accuracy within the scope and recall "
         f"outside, {100 * GIVEN:g} points of the first at most given for it",
+    }
+
+
+def _by_those_inside(
+    label: str, threshold: float, before: float, after: float, inside: NDArray[np.bool_]
+) -> dict[str, Any]:
+    return {
+        "kind": "outside",
+        "label": label,
+        "threshold": threshold,
+        "n": len(inside),
+        "in_scope_accuracy": [before, after],
+        "reason": f"only {int((~inside).sum())} of {len(inside):,} validation rows are out of scope: the highest that "
+        f"costs at most {100 * GIVEN:g} points of the accuracy within it",
     }
 
 

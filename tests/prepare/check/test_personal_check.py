@@ -15,7 +15,8 @@ from tuneproof.config import Check as Options
 from tuneproof.errors import DataError
 from tuneproof.personal import find
 from tuneproof.prepare.check import CHECKS, Checked, Subject
-from tuneproof.prepare.check.personal import candidates, redacted_value
+from tuneproof.prepare.check.personal import candidates
+from tuneproof.prepare.check.redaction import redacted_value
 from tuneproof.prepare.check.subject import KEPT
 from tuneproof.records import Schema, Splits, Table
 from tuneproof.tasks import TASKS

@@ -3,7 +3,7 @@
 LABELS are of 160 rows of multidogo_finance/test.jsonl, read and labelled by hand before a detector ran on them: 100
 drawn (seed 20240607) from the rows with a slot for a person's data, 30 from the other rows with a digit, 30 from the
 rest. Each entry is a row (from 1) and the kind and place of each value in its tokens joined by spaces. A number that a
-spreadsheet had destroyed (4.44E+15) is no value. Names of persons are labelled and not looked for.
+spreadsheet had destroyed (4.44E+15) is no value.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from tuneproof.personal import find
-from tuneproof.prepare.check.personal import candidates
+from tuneproof.config import Check as Options
+from tuneproof.personal import KINDS, find
+from tuneproof.prepare.check import Subject
+from tuneproof.prepare.check.personal import candidates, personal_data
+from tuneproof.records import Schema, Splits, Table
 
 LABELS = """
 21; 23; 43; 53; 74 NAME:0-11; 82 CARD:40-56 NAME:5-8; 83 NAME:6-9; 109 SSN:4-8; 120; 133 ADDRESS:0-14;
@@ -83,5 +86,27 @@ def test_what_a_person_found_in_a_help_line_is_found(shared: Path) -> None:
             if not any(match.start < end and start < match.end for _, start, end in values):
                 false.append((row, match))
     assert there == {"bare": 30, "SSN": 9, "CARD": 14, "ADDRESS": 15, "ACCOUNT": 5, "NAME": 30}
-    assert found == {"bare": 0, "SSN": 7, "CARD": 13, "ADDRESS": 11, "ACCOUNT": 5, "NAME": 0}
+    assert found == {"bare": 0, "SSN": 7, "CARD": 13, "ADDRESS": 11, "ACCOUNT": 5, "NAME": 5}
     assert false == []
+
+
+def test_what_the_files_own_tags_say_is_found_as_well(shared: Path) -> None:
+    """The same rows with their slots, which others have tagged: names, addresses and bare digits are told by them."""
+    lines = (shared / "multidogo_finance" / "test.jsonl").read_text(encoding="utf-8").split("\n")
+    rows = [json.loads(lines[row - 1]) for row in labels()]
+    columns = {
+        "id": [str(row) for row in labels()],
+        "text": [" ".join(row["tokens"]) for row in rows],
+        "words": [row["tokens"] for row in rows],
+        "tags": [row["ner_tags"] for row in rows],
+    }
+    train, none = Table(columns, list(labels()), "test.jsonl"), Table({name: [] for name in columns}, [], "none.jsonl")
+    schema = Schema("token-classification", "", {}, (), None, ())
+    said = personal_data(Subject(Splits(train, none, none), schema, lambda row: (row["text"], ""), Options(), 0))
+    kinds = {one.line: one.message for one in said.findings}
+    there = Counter(kind for values in labels().values() for kind, _, _ in values)
+    found = Counter(
+        kind for line, values in labels().items() for kind, _, _ in values if KINDS[kind] in kinds.get(line, "")
+    )
+    assert there == {"SSN": 37, "CARD": 15, "ADDRESS": 15, "ACCOUNT": 6, "NAME": 30}
+    assert found == {"SSN": 36, "CARD": 15, "ADDRESS": 15, "ACCOUNT": 6, "NAME": 23}

@@ -109,7 +109,7 @@ def _figures(subject: Subject, clusters: Clusters) -> dict[str, Any]:
             {
                 "rows": int(clusters.size[row]),
                 "first": subject.where("train", row),
-                "example": shown(subject.asked["train"][row]),
+                "example": shown(subject.asked["train"][row], also=subject.known.get(("train", row), ())),
                 "one answer": bool(clusters.one_truth[row]),
             }
             for row in largest

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from heapq import nsmallest
 from operator import and_, or_
@@ -24,7 +24,9 @@ import polars as pl
 from tuneproof import personal
 from tuneproof.errors import DataError
 from tuneproof.personal.key import redaction_key
+from tuneproof.prepare.check.redaction import BETWEEN, as_text, derived, redacted_row
 from tuneproof.prepare.check.subject import KEPT, Checked, Subject
+from tuneproof.prepare.check.tagged import told_by_tags
 from tuneproof.records import Finding
 
 NAME = "personal_data"
@@ -32,7 +34,6 @@ CHUNK = 100_000  # rows sifted at a time, so that the copy of a column that pola
 LONG = 8  # characters of a value that is looked for wherever it stands; shorter ones are other things too
 SAMPLES = 5  # masked values shown per kind
 LONE_NUMBER = r"(?:^|\x00)\s*[0-9]{4,9}[\s.!]*(?:$|\x00)"
-BETWEEN = "\0"  # stands between the messages of a conversation while it is one text; no value can span it
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ def personal_data(subject: Subject) -> Checked:
     """Every row with a value of a kind in ``personal.KINDS``; DataError for a label that would have to be rewritten."""
     search = Search()
     _first_pass(subject, search)
+    _by_tags(subject, search)
     _second_pass(subject, search)
     fix = subject.options.personal_data == "fix"
     if fix:
@@ -98,8 +100,9 @@ def personal_data(subject: Subject) -> Checked:
         leave=dict(leave),
         repaired=_repaired(subject, search.hits) if fix else {},
         figures={"kinds": [_figures(kind, counts[kind]) for kind in personal.KINDS if kind in counts]},
-        note="Names of persons and dates of birth are not looked for."
+        note="Dates of birth, and names of persons that nothing announces, are not looked for."
         + _unexplained(len(search.lone - set(search.hits))),
+        known={row: pairs for row, several in search.hits.items() if (pairs := _known(several))},
     )
 
 
@@ -130,13 +133,15 @@ def _unexplained(rows: int) -> str:
 def _chunks(subject: Subject, size: int = CHUNK) -> Iterator[tuple[str, str, int, list[str]]]:
     """Every part of every side as texts: side, part, number of the first row, texts."""
     for side, table in subject.splits.items():
-        for part in (name for name in table.columns if name != "id"):
+        for part in sorted(table.columns.keys() - {"id"} - derived(table.columns), key=list(table.columns).index):
             for start in range(0, len(table), size):
-                yield side, part, start, [_text(value) for value in table.columns[part][start : start + size]]
+                yield side, part, start, [as_text(value) for value in table.columns[part][start : start + size]]
 
 
 def _first_pass(subject: Subject, search: Search) -> None:
-    total = sum(len(table) * (len(table.columns) - 1) for _, table in subject.splits.items())
+    total = sum(
+        len(table) * (len(table.columns) - 1 - len(derived(table.columns))) for _, table in subject.splits.items()
+    )
     done = 0
     for side, part, start, texts in _chunks(subject):
         if part not in ("group", "label"):
@@ -148,6 +153,23 @@ def _first_pass(subject: Subject, search: Search) -> None:
                 search.add(Hit(side, start + place, part, kinds), texts[place], matches)
         done += len(texts)
         subject.progress("personal data", done, total)
+
+
+def _by_tags(subject: Subject, search: Search) -> None:
+    """What the tags of the file call somebody's name, card or address."""
+    for side, table in subject.splits.items():
+        if not {"words", "tags"} <= derived(table.columns):
+            continue
+        parts = (table.columns[name] for name in ("text", "words", "tags"))
+        for row, (text, words, tags) in enumerate(zip(*parts, strict=True)):
+            also = tuple(dict.fromkeys(told_by_tags(text, words, tags)))
+            if not also:
+                continue
+            plain = personal.find(text)
+            more = [replace(match, explained=True) for match in personal.find(text, also) if match not in plain]
+            if more:
+                kinds = tuple(match.kind for match in more)
+                search.add(Hit(side, row, "text", kinds, also), text, more)
 
 
 def _second_pass(subject: Subject, search: Search) -> None:
@@ -201,7 +223,7 @@ def _finding(subject: Subject, side: str, row: int, hits: Sequence[Hit]) -> Find
     parts = " and ".join(dict.fromkeys(hit.part for hit in hits))
     advice = "Withdraw it where it is valid, and replace it" if secret else "Replace it"
     first = hits[0].part
-    text, also = _text(subject.table(side).columns[first][row]), _also(hits, first)
+    text, also = as_text(subject.table(side).columns[first][row]), _also(hits, first)
     start = max(0, personal.find(text, also)[0].start - 60)  # what is masked before it only makes the text shorter
     return subject.finding(
         NAME,
@@ -215,6 +237,10 @@ def _finding(subject: Subject, side: str, row: int, hits: Sequence[Hit]) -> Find
 
 def _also(hits: Sequence[Hit], part: str) -> tuple[tuple[str, str], ...]:
     return tuple(pair for hit in hits if hit.part == part for pair in hit.also)
+
+
+def _known(hits: Sequence[Hit]) -> tuple[tuple[str, str], ...]:
+    return tuple(dict.fromkeys(pair for hit in hits for pair in hit.also))
 
 
 def _no_labels(subject: Subject, hits: Mapping[tuple[str, int], Sequence[Hit]]) -> None:
@@ -239,43 +265,7 @@ def _repaired(subject: Subject, hits: Mapping[tuple[str, int], Sequence[Hit]]) -
     repaired: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
     for (side, row), several in hits.items():
         columns = subject.table(side).columns
-        parts = dict.fromkeys(hit.part for hit in several)
-        repaired[side][row] = {part: redacted_value(columns[part][row], key, _also(several, part)) for part in parts}
+        parts = list(dict.fromkeys(hit.part for hit in several))
+        whole = {part: values[row] for part, values in columns.items() if part != "id"}
+        repaired[side][row] = redacted_row(whole, parts, key, {part: _also(several, part) for part in parts})
     return dict(repaired)
-
-
-def redacted_value(value: Any, key: bytes, also: Sequence[tuple[str, str]] = ()) -> Any:
-    """A text, or a list of messages, with placeholders for all that ``personal.find`` finds in it."""
-    if isinstance(value, str):
-        return personal.redacted(value, key, also)
-    pieces = iter(personal.redacted(_text(value), key, also).split(BETWEEN))
-    return _filled(value, pieces)
-
-
-def _text(value: Any) -> str:
-    """A value as one text: the strings in it with BETWEEN in between (a NUL of the text itself becomes a space)."""
-    return value if isinstance(value, str) else BETWEEN.join(text.replace(BETWEEN, " ") for text in _strings(value))
-
-
-def _strings(value: Any) -> Iterator[str]:
-    """Every string in a nested value, but for the names of roles."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            if key != "role":
-                yield from _strings(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
-
-
-def _filled(value: Any, pieces: Iterator[str]) -> Any:
-    """``value`` with its strings replaced one after the other, in the order of ``_strings``."""
-    if isinstance(value, str):
-        return next(pieces)
-    if isinstance(value, Mapping):
-        return {key: item if key == "role" else _filled(item, pieces) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_filled(item, pieces) for item in value]
-    return value

@@ -24,6 +24,7 @@ from tuneproof.tasks.columns import normal
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 Embed = Callable[[Sequence[str]], Vectors]
+Known = Sequence[tuple[str, str]]  # (kind, value)
 KEPT = 1000  # findings that a check keeps; how many there were is counted all the same
 
 
@@ -43,6 +44,7 @@ class Checked:
     repaired: Mapping[str, Mapping[int, Mapping[str, Any]]] = field(default_factory=dict)
     figures: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""  # a limit of what was looked at, or why nothing was
+    known: Mapping[tuple[str, int], Known] = field(default_factory=dict)  # for ``Subject.known``
 
 
 @dataclass
@@ -57,6 +59,7 @@ class Subject:
     embed: Embed | None = None  # texts -> (n, width); None: no encoder at hand
     no_embed: str = ""  # why there is none
     progress: Callable[[str, int, int], None] = lambda what, done, total: None
+    known: Mapping[tuple[str, int], Known] = field(default_factory=dict)  # side, row -> personal data by more than form
 
     @cached_property
     def asked(self) -> dict[str, list[str]]:
@@ -152,7 +155,7 @@ class Subject:
         """A Finding about the row ``index`` of ``side``; ``evidence`` is shortened and masked here."""
         table = self.table(side)
         if "evidence" in more:
-            more["evidence"] = shown(more["evidence"])
+            more["evidence"] = shown(more["evidence"], also=self.known.get((side, index), ()))
         id, file, line = table.columns["id"][index], table.file(index), table.lines[index]
         return Finding(check, severity, side, id, file, line, message, **more)
 
@@ -162,9 +165,9 @@ class Subject:
         return f"{table.file(index)}, line {table.lines[index]}"
 
 
-def shown(text: str, most: int = 200) -> str:
+def shown(text: str, most: int = 200, also: Known = ()) -> str:
     """A text as a report may show it: personal data masked, cut at ``most`` characters."""
     from tuneproof.personal import masked
 
-    safe = masked(text)
+    safe = masked(text, also)
     return safe if len(safe) <= most else safe[: most - 1] + "…"
