@@ -302,8 +302,18 @@ def test_a_hold_chooses_rows_and_their_labels_decide(shop: Shop, books: Registry
     with pytest.raises(DataError, match="answer differently here, and the row has no label"):
         weighed("shop@2", policy=fresh, labels=to_label)
     truth = {row["text"]: row["label"] for row in rows}
-    for row in wanted:
+    early = len(wanted) // 2
+    for row in wanted[:early]:
         row["label"] = truth[row["text"]]
+    some = weighed("shop@2", policy=fresh, labels=write_csv(tmp_path / "some.csv", asked), dry_run=True)
+    counted = early + round((200 - len(wanted)) * early / len(wanted))  # as large a share of the rows without labels
+    assert word(some, "G3") == "hold" and next(r for r in some.rules if r.id == "G3").figures["n"] == counted
+    for row in wanted[early:]:
+        row["label"] = truth[row["text"]]
+    wanted[0]["label"] = ""
+    with pytest.raises(DataError, match="the row has no label"):  # only the first ones are a sample of all
+        weighed("shop@2", policy=fresh, labels=write_csv(tmp_path / "chosen.csv", asked))
+    wanted[0]["label"] = truth[wanted[0]["text"]]
     write_csv(tmp_path / "labelled.csv", asked)
     found = weighed("shop@2", policy=fresh, labels=tmp_path / "labelled.csv")
     assert word(found, "G3") == "pass" and found.verdict == "promoted", found.rules
