@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def files(folder: Path, to: Path, rows: int) -> tuple[Path, Path]:
-    """Rows of the ten most frequent labels, the first ``rows`` of train."""
+    """Rows of the ten most frequent labels: ``rows`` of train, all of test."""
     to.mkdir(parents=True, exist_ok=True)
     sides = {}
     for name in ("train", "test"):
@@ -69,8 +69,9 @@ def files(folder: Path, to: Path, rows: int) -> tuple[Path, Path]:
         with file.open("w", encoding="utf-8", newline="") as handle:
             writer = csv.DictWriter(handle, list(kept[0]))
             writer.writeheader()
-            # spread over the file, which is sorted by label
-            writer.writerows(kept[:: max(1, len(kept) // rows)][:rows] if name == "train" else kept)
+            # spread over the whole file, which is sorted by label
+            places = [index * len(kept) // rows for index in range(rows)] if name == "train" else range(len(kept))
+            writer.writerows(kept[place] for place in places)
         written.append(file)
     return written[0], written[1]
 

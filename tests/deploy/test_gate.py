@@ -109,9 +109,11 @@ def test_other_rules() -> None:
     assert forgetting({}, lost, policy).word == "fail"
     assert forgetting(lost, lost, policy).word == "pass"
     assert forgetting({}, {}, policy).word == "pass"
-    near = {"ece": 0.02, "high": 0.03}
-    assert calibration({"ece": 0.01, "high": 0.02}, near, policy).word == "pass"
-    assert calibration(near, {"ece": 0.05, "high": 0.07}, policy).word == "fail"
+    near = {"ece": 0.02, "low": 0.01, "high": 0.03}
+    assert calibration({"ece": 0.01, "low": 0.0, "high": 0.02}, near, policy).word == "pass"
+    assert calibration(near, {"ece": 0.05, "low": 0.041, "high": 0.07}, policy).word == "fail"
+    assert calibration(near, {"ece": 0.03, "low": 0.01, "high": 0.05}, policy).word == "hold"
+    assert calibration(near, {"ece": 0.05, "low": None, "high": None}, policy).word == "fail"
     assert calibration(None, None, policy).word == "pass"
     assert cost((0.01, 0.0119), (100, 119), policy).word == "pass"
     assert cost((0.01, 0.013), (100, 100), policy).word == "fail"
