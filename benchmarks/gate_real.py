@@ -5,8 +5,9 @@
 MiniLM-L6, freeze, ``--rows`` training rows of banking77's ten commonest labels, and their test rows. In round k the run
 of seed k is the champion of a name of its own; it meets a run on the same rows with their labels shuffled, and the run
 of seed k + 1, which differs in the seed alone. Both are registered and promoted as ``tuneproof registry add`` and
-``tuneproof promote`` do it, with the default policy. Results go to ``benchmarks/results/gate_real.json`` after each
-round, and a second call goes on behind them.
+``tuneproof promote`` do it, with the default policy. Two seeds make two models, which may differ in truth: beside the
+verdict stands their difference on ``UNSEEN`` rows of the same labels that nobody else sees. Results go to
+``benchmarks/results/gate_real.json`` after each round, and a second call goes on behind them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 from aa_runs import files
 
 HERE = Path(__file__).parent
+UNSEEN = 600
 RESULTS = HERE / "results" / "gate_real.json"
 OPTIONS: dict[str, Any] = {
     "method_name": "freeze",
@@ -46,10 +48,12 @@ def main() -> None:
         print(f"Skipped: there is no folder {asked.data}; name one with --data.")
         return
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    train, test = files(asked.data / "banking77", asked.runs, asked.rows)
+    folder = asked.data / "banking77"
+    train, test = files(folder, asked.runs, asked.rows)
+    others = unseen(folder / "train.csv", train)
     found = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"pairs": []}
     for number in range(len(found["pairs"]), asked.pairs):
-        found["pairs"].append(pair(train, test, number, asked.runs))
+        found["pairs"].append(pair(train, test, others, number, asked.runs))
         found |= {kind: dict(Counter(one[kind]["verdict"] for one in found["pairs"])) for kind in ("shuffled", "equal")}
         found |= {"commit": commit(), "rows": asked.rows, "options": OPTIONS}
         RESULTS.parent.mkdir(exist_ok=True)
@@ -57,7 +61,7 @@ def main() -> None:
         print(f"pair {number}: shuffled {found['shuffled']}, equal {found['equal']}", flush=True)
 
 
-def pair(train: Path, test: Path, number: int, runs: Path) -> dict[str, Any]:
+def pair(train: Path, test: Path, others: list[dict[str, str]], number: int, runs: Path) -> dict[str, Any]:
     """One champion, and what the gate said of the two that would replace it."""
     champion, equal = (tuned(train, test, seed, runs / f"seed-{seed}") for seed in (number, number + 1))
     mixed = tuned(shuffled(train, number), test, number, runs / "shuffled")
@@ -65,6 +69,7 @@ def pair(train: Path, test: Path, number: int, runs: Path) -> dict[str, Any]:
     name = f"pair-{number}"
     promoted(champion, name)
     found = {"seed": number, "shuffled": promoted(mixed, name), "equal": promoted(equal, name)}
+    found["equal"]["on unseen rows"] = apart(champion, equal, others)
     for gone in (runs / "home", runs / "shuffled", runs / f"seed-{number}"):
         shutil.rmtree(gone)
     return found
@@ -104,6 +109,34 @@ def promoted(run: Path, name: str) -> dict[str, Any]:
     found = weigh(version.label, Weighing(), view=Quiet())
     told = {rule.id: {"word": rule.word, "told": rule.told} for rule in found.rules}
     return {"verdict": found.verdict, "rules": told}
+
+
+def unseen(whole: Path, train: Path) -> list[dict[str, str]]:
+    """Rows of the labels of ``train`` that are not in it, spread over the file."""
+    sides = []
+    for file in (whole, train):
+        with file.open(encoding="utf-8", newline="") as handle:
+            sides.append(list(csv.DictReader(handle)))
+    known, labels = ({row[column] for row in sides[1]} for column in ("text", "label"))
+    rows = [row for row in sides[0] if row["label"] in labels and row["text"] not in known]
+    return [rows[index * len(rows) // UNSEEN] for index in range(UNSEEN)]
+
+
+def apart(champion: Path, other: Path, rows: list[dict[str, str]]) -> dict[str, Any]:
+    """By how much the two differ on rows that neither was tuned or weighed on."""
+    from tuneproof.predict import Predictor
+    from tuneproof.run import Run
+    from tuneproof.stats.paired import difference
+
+    right = [
+        [
+            float(said.value == row["label"])
+            for said, row in zip(Predictor.open(Run.open(run))([row["text"] for row in rows]), rows, strict=True)
+        ]
+        for run in (champion, other)
+    ]
+    gap = difference(*right)
+    return {"n": gap.n, "value": gap.value, "low": gap.low, "high": gap.high, "p": gap.p}
 
 
 def commit() -> str:
