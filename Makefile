@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 QUIET_THREADS := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-support test check proof bench clean
+.PHONY: help demo demo-support test check proof bench bench-peers clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r name what; do printf '%-20s %s\n' "$$name" "$$what"; done
@@ -35,8 +35,11 @@ proof: .venv/.made  ## run the long proofs
 bench: .venv/.made  ## run the benchmarks, one after the other
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
+bench-peers: .venv/.made  ## LitServe and transformers' server beside ours; RUN=a classifier's run, CHAT=a chat model's
+	@$(BIN)/python benchmarks/serving_peers.py $(RUN) $(if $(CHAT),--chat $(CHAT))
+
 clean:  ## remove the environment and what the tools cached; runs stay
-	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	@rm -rf .venv .venv-peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment, made once, and anew when what it is made from changes.

@@ -4,15 +4,18 @@
 
 RUN is a finished run of a classifier; FILE has one text a line (the test rows of the run when not given). The server is
 a process of its own; the other side is the same model and tokenizer asked text by text, in this process, alternating
-with the server, which is idle meanwhile. Then the latency at 60% of what the server can do. Medians of the rounds go to
-``benchmarks/results/serving.json``, with the GEMM rate of the machine at that time.
+with the server, which is idle meanwhile. Then the latency at 60% of what the server can do, and what it would be if
+there were nothing but the model: a queue simulated with the seconds that batches take on one core. Medians of the
+rounds go to ``benchmarks/results/serving.json``, with the GEMM rate of the machine at that time.
 """
 
 from __future__ import annotations
 
 import argparse
+import heapq
 import http.client
 import json
+import math
 import os
 import signal
 import statistics
@@ -21,10 +24,14 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results" / "serving.json"
+PACED = 6  # seconds of a round at 60%
+CALLERS = 64  # connections of such a round, more than are ever busy
 
 
 def main() -> None:
@@ -48,32 +55,38 @@ def main() -> None:
     )
     texts = [str(text) for text in texts[: asked.requests]]
     with tempfile.TemporaryDirectory() as home:
-        server = Server(asked.run, Path(home))
+        server = Server([str(asked.run)], Path(home))
+        target = server.classifier(run.id)
         try:
             rounds = []
             for _ in range(asked.rounds):
                 rounds.append(
                     {
                         "one by one": one_by_one(predictor, texts[: len(texts) // 4]),
-                        "server": server.load(run.id, texts, asked.concurrency),
+                        "server": load(target, texts, asked.concurrency),
                     }
                 )
                 print(rounds[-1], flush=True)
-            rate = statistics.median(each["server"]["per_second"] for each in rounds)
-            paced = [server.load(run.id, texts[: int(rate * 6)], 64, rate=0.6 * rate) for _ in range(asked.rounds)]
+            rate = 0.6 * statistics.median(each["server"]["per_second"] for each in rounds)
+            paced = [load(target, texts[: int(rate * PACED)], CALLERS, rate) for _ in range(asked.rounds)]
+            print(paced, flush=True)
         finally:
             server.end()
+    took = batch_seconds(predictor, texts)
     found = {
         "gain": statistics.median(each["server"]["per_second"] / each["one by one"]["per_second"] for each in rounds),
         "rounds": rounds,
         "at 60%": paced,
         "p95 at 60%": statistics.median(each["p95"] for each in paced),
+        "seconds of a batch on one core": took,
+        "p95 at 60%, the model alone": {str(cores): floor(took, rate, cores) for cores in (1, 2)},
         **about(),
     }
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     print(
-        f"{found['gain']:.2f} times one forward pass per request; p95 at 60% load {1000 * found['p95 at 60%']:.0f} ms"
+        f"{found['gain']:.2f} times one forward pass per request; p95 at 60% load {1000 * found['p95 at 60%']:.0f} ms; "
+        f"by the model alone {found['p95 at 60%, the model alone']}"
     )
 
 
@@ -85,65 +98,139 @@ def one_by_one(predictor: Any, texts: list[str]) -> dict[str, float]:
     return {"per_second": len(texts) / (time.monotonic() - began)}
 
 
-class Server:
-    """``tuneproof serve`` as a process."""
+# -- a load
 
-    def __init__(self, run: Path, home: Path) -> None:
-        command = [sys.executable, "-m", "tuneproof.cli", "serve", str(run), "--port", "0"]
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What one request looks like, and where it goes."""
+
+    port: int
+    path: str
+    body: Callable[[str], Any]
+    token: str = ""
+
+
+def load(
+    target: Target, texts: Sequence[str], concurrency: int, rate: float | None = None, seconds: float = 600
+) -> dict[str, float]:
+    """All texts, one a request, from so many callers at once; with ``rate`` they come evenly, so many a second.
+
+    Seconds of a request count from when it was due. Whatever is not answered with 200 ends the measurement.
+    """
+    places = iter(range(len(texts)))
+    lock, took, failed = threading.Lock(), list[float](), list[str]()
+    began = time.monotonic()
+
+    def caller() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=seconds)
+        headers = {"Content-Type": "application/json"}
+        if target.token:
+            headers["Authorization"] = f"Bearer {target.token}"
+        while not failed:
+            with lock:
+                index = next(places, None)
+            if index is None:
+                break
+            due = began + index / rate if rate else time.monotonic()
+            time.sleep(max(0.0, due - time.monotonic()))
+            connection.request("POST", target.path, json.dumps(target.body(texts[index])), headers)
+            answer = connection.getresponse()
+            said = answer.read()
+            if answer.status != 200:
+                failed.append(f"{answer.status}: {said[:200]!r}")
+            took.append(time.monotonic() - due)
+        connection.close()
+
+    callers = [threading.Thread(target=caller) for _ in range(concurrency)]
+    for each in callers:
+        each.start()
+    for each in callers:
+        each.join()
+    total = time.monotonic() - began
+    if failed:
+        raise RuntimeError(f"A request to {target.path} failed with {failed[0]}")
+    ranked = sorted(took)
+    return {
+        "per_second": len(texts) / total,
+        "p50": ranked[len(ranked) // 2],
+        "p95": ranked[int(0.95 * len(ranked))],
+    }
+
+
+class Server:
+    """``tuneproof serve`` as a process, its home folder elsewhere."""
+
+    def __init__(self, references: Sequence[str], home: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "tuneproof.cli", "serve", *references, "--port", "0", *options]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, text=True, env={**os.environ, "XDG_DATA_HOME": str(home)}
         )
         assert self.process.stdout is not None
         self.port = 0
         for line in self.process.stdout:
-            if "Serving " in line:
+            if line.startswith("Serving "):
                 self.port = int(line.rsplit(":", 1)[1])
             if "Authorization" in line:
                 break
         self.token = (home / "tuneproof" / "run" / "token").read_text().split()[1]
 
-    def load(self, model: str, texts: list[str], concurrency: int, rate: float | None = None) -> dict[str, float]:
-        """All texts, one a request, from so many callers at once; with ``rate`` they come evenly, so many a second."""
-        places = iter(range(len(texts)))
-        lock, seconds = threading.Lock(), list[float]()
-        began = time.monotonic()
-
-        def caller() -> None:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-            headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-            while True:
-                with lock:
-                    index = next(places, None)
-                if index is None:
-                    break
-                due = began + index / rate if rate else time.monotonic()
-                time.sleep(max(0.0, due - time.monotonic()))
-                body = json.dumps({"model": model, "input": texts[index], "top_k": 1})
-                connection.request("POST", "/v1/classify", body, headers)
-                answer = connection.getresponse()
-                answer.read()
-                assert answer.status == 200, answer.status
-                seconds.append(time.monotonic() - due)
-            connection.close()
-
-        callers = [threading.Thread(target=caller) for _ in range(concurrency)]
-        for each in callers:
-            each.start()
-        for each in callers:
-            each.join()
-        total = time.monotonic() - began
-        ranked = sorted(seconds)
-        return {
-            "per_second": len(texts) / total,
-            "p50": ranked[len(ranked) // 2],
-            "p95": ranked[int(0.95 * len(ranked))],
-        }
+    def classifier(self, model: str) -> Target:
+        return Target(self.port, "/v1/classify", lambda text: {"model": model, "input": text, "top_k": 1}, self.token)
 
     def end(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        self.process.communicate(timeout=60)
+
+
+# -- what the model alone allows
+
+
+def batch_seconds(predictor: Any, texts: Sequence[str]) -> dict[int, float]:
+    """Medians of the seconds that batches of similar length take on one core."""
+    import torch
+
+    from tuneproof.predict import generation
+
+    torch.set_num_threads(1)
+    rows = [predictor.parts(text, 1) for text in texts]
+    rows.sort(key=lambda row: predictor.answer.length(row, predictor.encoder))
+    found = {}
+    for size in (1, 2, 4, 8, 16, 32):
+        took = []
+        for index in range(24):
+            at = index * (len(rows) - size) // 23
+            began = time.perf_counter()
+            predictor.respond(rows[at : at + size], generation(predictor.config))
+            took.append(time.perf_counter() - began)
+        found[size] = statistics.median(took[2:])
+    return found
+
+
+def floor(took: Mapping[int, float], rate: float, cores: int, requests: int = 20_000) -> float:
+    """95th percentile of the seconds of requests that come evenly, where a batch takes what the model takes, no more.
+
+    A core that is free takes its share of what waits, as the server's threads do.
+    """
+    sizes = sorted(took)
+
+    def seconds(size: int) -> float:
+        upper = next((one for one in sizes if one >= size), sizes[-1])
+        lower = max((one for one in sizes if one <= size), default=upper)
+        share = 0.0 if upper == lower else (size - lower) / (upper - lower)
+        return took[lower] + share * (took[upper] - took[lower])
+
+    free = [0.0] * cores
+    waited, first = list[float](), 0
+    while first < requests:
+        now = max(heapq.heappop(free), first / rate)
+        waiting = min(requests, math.floor(now * rate + 1e-9) + 1) - first
+        size = min(sizes[-1], math.ceil(waiting / cores))
+        over = now + seconds(size)
+        waited += [over - index / rate for index in range(first, first + size)]
+        heapq.heappush(free, over)
+        first += size
+    return sorted(waited)[int(0.95 * len(waited))]
 
 
 def about() -> dict[str, Any]:
@@ -153,6 +240,7 @@ def about() -> dict[str, Any]:
 
     from tuneproof.device import machine
 
+    torch.set_num_threads(machine().cores)
     left = torch.ones(512, 512)
     began = time.perf_counter()
     for _ in range(50):

@@ -1,10 +1,14 @@
-"""What the machine tells of itself: energy by the processors' counters."""
+"""What the machine tells of itself, and what it gets back: energy by the processors' counters, memory."""
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
-from tuneproof.device import joules
+import numpy as np
+import pytest
+
+from tuneproof.device import give_back, joules
 
 
 def zone(root: Path, name: str, said: str, used: str) -> None:
@@ -24,3 +28,19 @@ def test_a_machine_that_does_not_tell_has_no_energy(tmp_path: Path) -> None:
     assert joules(tmp_path / "none") is None
     zone(tmp_path, "intel-rapl:0", "package-0", "not a number")
     assert joules(tmp_path) is None
+
+
+def resident() -> float:
+    """MiB."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps freed memory and can be asked for it")
+def test_freed_memory_between_what_is_in_use_goes_back() -> None:
+    arrays = [np.ones(1000) for _ in range(20_000)]  # 150 MiB in pieces of 8 KB
+    kept = arrays[::100]
+    del arrays
+    before = resident()
+    give_back()
+    assert resident() < before - 75 and len(kept) == 200

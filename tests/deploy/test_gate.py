@@ -109,9 +109,11 @@ def test_other_rules() -> None:
     assert forgetting({}, lost, policy).word == "fail"
     assert forgetting(lost, lost, policy).word == "pass"
     assert forgetting({}, {}, policy).word == "pass"
-    near = {"ece": 0.02, "high": 0.03}
-    assert calibration({"ece": 0.01, "high": 0.02}, near, policy).word == "pass"
-    assert calibration(near, {"ece": 0.05, "high": 0.07}, policy).word == "fail"
+    near = {"ece": 0.02, "low": 0.01, "high": 0.03}
+    assert calibration({"ece": 0.01, "low": 0.0, "high": 0.02}, near, policy).word == "pass"
+    assert calibration(near, {"ece": 0.05, "low": 0.041, "high": 0.07}, policy).word == "fail"
+    assert calibration(near, {"ece": 0.03, "low": 0.01, "high": 0.05}, policy).word == "hold"
+    assert calibration(near, {"ece": 0.05, "low": None, "high": None}, policy).word == "fail"
     assert calibration(None, None, policy).word == "pass"
     assert cost((0.01, 0.0119), (100, 119), policy).word == "pass"
     assert cost((0.01, 0.013), (100, 100), policy).word == "fail"
@@ -302,8 +304,18 @@ def test_a_hold_chooses_rows_and_their_labels_decide(shop: Shop, books: Registry
     with pytest.raises(DataError, match="answer differently here, and the row has no label"):
         weighed("shop@2", policy=fresh, labels=to_label)
     truth = {row["text"]: row["label"] for row in rows}
-    for row in wanted:
+    early = len(wanted) // 2
+    for row in wanted[:early]:
         row["label"] = truth[row["text"]]
+    some = weighed("shop@2", policy=fresh, labels=write_csv(tmp_path / "some.csv", asked), dry_run=True)
+    counted = early + round((200 - len(wanted)) * early / len(wanted))  # as large a share of the rows without labels
+    assert word(some, "G3") == "hold" and next(r for r in some.rules if r.id == "G3").figures["n"] == counted
+    for row in wanted[early:]:
+        row["label"] = truth[row["text"]]
+    wanted[0]["label"] = ""
+    with pytest.raises(DataError, match="the row has no label"):  # only the first ones are a sample of all
+        weighed("shop@2", policy=fresh, labels=write_csv(tmp_path / "chosen.csv", asked))
+    wanted[0]["label"] = truth[wanted[0]["text"]]
     write_csv(tmp_path / "labelled.csv", asked)
     found = weighed("shop@2", policy=fresh, labels=tmp_path / "labelled.csv")
     assert word(found, "G3") == "pass" and found.verdict == "promoted", found.rules

@@ -137,6 +137,20 @@ def test_an_idle_model_starts_at_once_and_what_came_meanwhile_goes_together() ->
     assert sorted(one.value for one in heard) == [4, 10, 10, 11, 100, 105]
 
 
+def test_two_threads_share_what_waits() -> None:
+    gate, heard, begun = Gate(), list[Any](), list[int]()
+    batcher = Batcher("m", gate, Metrics(), threads=2, begin=lambda: begun.append(threading.get_ident()))
+    batcher.submit([item(4, heard.append), item(4, heard.append)])
+    wait(lambda: len(gate.batches) == 2)
+    assert len(set(begun)) == 2 and not batcher.idle
+    batcher.submit([item(10, heard.append) for _ in range(5)])
+    gate.open.set()
+    wait(lambda: len(heard) == 7 and batcher.idle)
+    assert gate.batches[:3] == [[4], [4], [10, 10, 10]]
+    batcher.close()
+    assert batcher.join(10)
+
+
 def test_inputs_that_want_other_answers_do_not_share_a_batch() -> None:
     gate = Gate()
     batcher = Batcher("m", gate, Metrics())

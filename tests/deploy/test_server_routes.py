@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tuneproof.deploy.server.access import Access
 from tuneproof.deploy.server.bodies import INPUTS
 from tuneproof.deploy.server.feedback import Feedbacks
 from tuneproof.deploy.server.guard import BODY_BYTES, OPEN, SCOPES, Guard
-from tuneproof.deploy.server.hosted import Models, prove
+from tuneproof.deploy.server.hosted import Models, host, prove
 from tuneproof.deploy.server.metrics import Metrics
 from tuneproof.deploy.server.routes import ROUTES, State, routed
 from tuneproof.errors import CheckError
@@ -83,6 +84,25 @@ def test_many_at_once_say_what_each_would_say_alone(served: Served, chatter: Pre
         served.metrics.value("requests_total", route="/v1/chat/completions", model="chats", version="1", code="200")
         == 12
     )
+
+
+def test_many_texts_at_once_go_through_all_threads_of_a_model(served: Served, reviewer: Predictor) -> None:
+    texts = [f"the lamp number {number} is {word}" for number in range(40) for word in ("great", "broken and awful")]
+
+    async def all_of_them() -> list[Answered]:
+        bodies = [{"model": "reviews", "input": text} for text in texts]
+        return await asyncio.gather(
+            *(asked(served.app, "POST", "/v1/classify", body, token=served.access.first) for body in bodies)
+        )
+
+    for answer, alone in zip(asyncio.run(all_of_them()), reviewer(texts), strict=True):
+        (one,) = answer.json["data"]
+        assert one["label"] == alone.value and abs(one["confidence"] - alone.confidence) < 1e-5
+    hosted = host("reviews@2", reviewer, served.metrics, lambda label: None, 3)
+    names = [thread.name for thread in threading.enumerate()]
+    assert sum(name.startswith("model reviews@2") for name in names) == 3
+    hosted.batcher.close()
+    assert hosted.batcher.join(10)
 
 
 def test_an_answer_ends_where_it_was_asked_to(served: Served) -> None:

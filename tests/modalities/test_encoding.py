@@ -1,7 +1,14 @@
 """Rows to padded tensors: every kind of truth keeps its place, and the parts of a row stay together."""
 
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
 import torch
 
+from tuneproof.modalities import ChatEncoder, TextEncoder
 from tuneproof.modalities.encoding import IGNORED, Example, collate, shortened
 
 
@@ -41,3 +48,38 @@ def test_tags_targets_and_values_are_padded_with_what_carries_no_loss() -> None:
 def test_a_shortened_row_keeps_tags_and_segments_beside_their_tokens() -> None:
     cut = shortened(Example([1, 2, 3, 4], tags=[0, 1, 0, IGNORED], types=[0, 0, 1, 1]), 3, end=[4])
     assert (list(cut.ids), cut.tags, cut.types) == ([1, 2, 4], [0, 1, IGNORED], [0, 0, 1])
+
+
+def side_by_side(*asked: Callable[[], Any], seconds: float = 1.0) -> list[bool]:
+    """Whether each of them, again and again in a thread of its own, says what it says alone."""
+    alone = [ask() for ask in asked]
+    until = time.monotonic() + seconds
+
+    def again(ask: Callable[[], Any], right: Any) -> bool:
+        while time.monotonic() < until:
+            if ask() != right:
+                return False
+        return True
+
+    with ThreadPoolExecutor(len(asked)) as threads:
+        return list(threads.map(again, asked, alone))
+
+
+def test_threads_that_read_at_once_do_not_read_under_each_others_settings(tiny_bert: Path, tiny_llama: Path) -> None:
+    """A server counts a request's tokens while a thread of the model reads those of another."""
+    story, question = "the lamp is broken and the shop is great " * 40, "is it great"
+    texts, chats = TextEncoder(tiny_bert, 64), ChatEncoder(tiny_llama, 2048)
+    assert (
+        side_by_side(
+            lambda: [window.ids for window in texts.windows(question, story, 16)],
+            lambda: texts.encode(story).ids,
+            lambda: texts.encode(story).ids,
+        )
+        == [True] * 3
+    )
+    end = str(chats.tokenizer.eos_token)
+    said = [[{"role": "user", "content": text * 20}] for text in (f"hello {end} there ", "what is two and two? ")]
+    assert (
+        side_by_side(*[lambda messages=messages: chats.prompt(messages).ids for messages in (*said, said[0])])
+        == [True] * 3
+    )

@@ -137,13 +137,14 @@ def forgetting(champion: Mapping[str, Any], challenger: Mapping[str, Any], polic
 
 
 def calibration(champion: Mapping[str, Any] | None, challenger: Mapping[str, Any] | None, policy: Policy) -> Rule:
-    """G6: the upper bound of the challenger's calibration error is near the champion's error."""
+    """G6: the challenger's calibration error is shown to be near the champion's, or shown not to be."""
     if champion is None or challenger is None:
         return Rule("G6", "calibration", "pass", "this task has no confidences")
     limit = champion["ece"] + policy.calibration
-    bound = challenger["high"] if challenger["high"] is not None else challenger["ece"]
-    told = f"calibration error {challenger['ece']:.3f} (at most {bound:.3f}), champion {champion['ece']:.3f}"
-    return Rule("G6", "calibration", "pass" if bound <= limit else "fail", f"{told}, limit {limit:.3f}")
+    low, high = (challenger["ece"] if challenger[end] is None else challenger[end] for end in ("low", "high"))
+    word: Word = "pass" if high <= limit else "fail" if low > limit else "hold"
+    told = f"calibration error {challenger['ece']:.3f} ({low:.3f} to {high:.3f}), champion {champion['ece']:.3f}"
+    return Rule("G6", "calibration", word, f"{told}, limit {limit:.3f}")
 
 
 def cost(seconds: tuple[float, float], bytes: tuple[int, int], policy: Policy) -> Rule:

@@ -23,7 +23,7 @@ from typing import Any
 from jinja2.exceptions import TemplateError
 
 from tuneproof.errors import CheckError
-from tuneproof.modalities.encoding import Batch, Example, Piece, collate, load_tokenizer, shortened
+from tuneproof.modalities.encoding import Batch, Example, Piece, Reader, collate, load_tokenizer, shortened
 from tuneproof.modalities.tools import names, uses_tools, writes
 
 Message = Mapping[str, Any]
@@ -81,8 +81,9 @@ class ChatEncoder:
             self.tokenizer.chat_template = PLAIN_TEMPLATE
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
+        self._read = Reader(self.tokenizer)
         self.bos = self.tokenizer.bos_token_id
-        plain = self.tokenizer("x")["input_ids"]
+        plain = self._read("x")["input_ids"]
         self._adds_bos = self.bos is not None and plain[0] == self.bos
         self._special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
         orders = {str(token) for token in self.tokenizer.added_tokens_decoder.values() if token.special}
@@ -231,13 +232,13 @@ class ChatEncoder:
         ids: list[int] = []
         for index, part in enumerate(GUARDED.split(text)):  # text, code, text, code, ..., text
             if index % 2 == 0:
-                ids += self.tokenizer(part, add_special_tokens=False, verbose=False)["input_ids"]
+                ids += self._read(part, add_special_tokens=False)["input_ids"]
             else:
                 ids += self._letters(self._meant(part))
         return ids
 
     def _letters(self, text: str) -> list[int]:
-        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
+        ids = self._read(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         if self._special.intersection(ids):
             raise CheckError(
                 f"A message holds the text {text!r}, which this model's tokenizer cannot tell from its special token.",
@@ -307,7 +308,7 @@ class ChatEncoder:
         back = self._read_back(ids)
         if back == "".join(text.split()):
             return True
-        return back == self._read_back(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+        return back == self._read_back(self._read(text, add_special_tokens=False)["input_ids"])
 
     def _read_back(self, ids: list[int]) -> str:
         return "".join(self.tokenizer.decode(ids, clean_up_tokenization_spaces=False).split())

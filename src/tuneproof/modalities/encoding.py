@@ -8,6 +8,7 @@ Shapes: B rows, S sequences, T tokens of the longest. Padding is on the right, n
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -187,3 +188,19 @@ def load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+class Reader:
+    """A tokenizer for several threads at once, one call at a time.
+
+    A call first sets what it wants of the tokenizer (truncation, whether special tokens are split) and then reads. Two
+    calls side by side read under each other's settings: other ids, without an error.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._alone = threading.Lock()
+
+    def __call__(self, *texts: str | None, **how: Any) -> Any:
+        with self._alone:
+            return self._tokenizer(*texts, verbose=False, **how)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tuneproof.modalities.encoding import Batch, Example, collate, load_tokenizer, shortened, shortened_pair
+from tuneproof.modalities.encoding import Batch, Example, Reader, collate, load_tokenizer, shortened, shortened_pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class TextEncoder:
         self.max_length = max_length
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
+        self._read = Reader(self.tokenizer)
 
     def encode(
         self,
@@ -53,7 +54,7 @@ class TextEncoder:
         values: Sequence[float] | None = None,
     ) -> Example:
         """The whole text or pair, however long; ``cut`` is a separate, counted decision."""
-        found = self.tokenizer(text, second, truncation=False, verbose=False)
+        found = self._read(text, second, truncation=False)
         if second is None:
             return Example(found["input_ids"], label=label, values=values)
         types = found.get("token_type_ids")
@@ -61,15 +62,15 @@ class TextEncoder:
 
     def spelled(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Ids of the whole text, and which characters each is of; special tokens are of none."""
-        found = self.tokenizer(text, truncation=False, return_offsets_mapping=True, verbose=False)
+        found = self._read(text, truncation=False, return_offsets_mapping=True)
         return found["input_ids"], [(start, stop) for start, stop in found["offset_mapping"]]
 
     def windows(self, question: str, context: str, stride: int) -> list[Window]:
         """The question with the whole context, in as many overlapping pieces as it takes; [] where there is no room."""
-        room = self.max_length - len(self.tokenizer(question, "", verbose=False)["input_ids"])
+        room = self.max_length - len(self._read(question, "")["input_ids"])
         if room < 2:
             return []
-        found = self.tokenizer(
+        found = self._read(
             question,
             context,
             truncation="only_second",
@@ -77,7 +78,6 @@ class TextEncoder:
             stride=min(stride, room // 2),
             return_overflowing_tokens=True,
             return_offsets_mapping=True,
-            verbose=False,
         )
         types = found.get("token_type_ids")
         windows = []
@@ -90,7 +90,7 @@ class TextEncoder:
 
     def target(self, text: str) -> list[int]:
         """Ids that a decoder is to write, its end token last; some tokenizers (Marian's) read targets otherwise."""
-        ids: list[int] = self.tokenizer(text_target=text, truncation=False, verbose=False)["input_ids"]
+        ids: list[int] = self._read(text_target=text, truncation=False)["input_ids"]
         end = self.tokenizer.eos_token_id
         return ids if ids[-1:] == [end] else [*ids, end]
 

@@ -39,7 +39,7 @@ from tuneproof.evaluate.slices import slice_names
 from tuneproof.pipeline.view import View
 from tuneproof.predict import Predictor, predict_examples
 from tuneproof.prepare.read import read
-from tuneproof.records import Prediction, Table
+from tuneproof.records import Prediction, Row, Table
 from tuneproof.run import Run, write_atomically
 from tuneproof.sources import admit
 from tuneproof.stats.paired import difference
@@ -58,7 +58,7 @@ class Weighing:
     dry_run: bool = False
     labels: Path | None = None  # rows from after the champion's data, labelled where the two disagree
     pool: Path | None = None  # rows nobody has labelled, from which a hold chooses
-    to_label: Path | None = None  # where a hold writes the rows to label, most useful first
+    to_label: Path | None = None  # where a hold writes the rows, those to label first
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,9 @@ def weighed_lines(found: Weighed, asked: Weighing) -> list[str]:
     lines += [f"  {rule.id}  {rule.word:4}  {rule.what}: {rule.told}." for rule in found.rules]
     lines += [f"  It would take {total:,} rows of the {rows} to tell." for rows, total in found.need.items()]
     if found.to_label:
-        lines.append(f"  {found.to_label:,} rows to label, the most useful first: {asked.to_label}")
+        lines.append(
+            f"  {found.to_label:,} rows to label, the first ones of {asked.to_label}; the others need no label."
+        )
         lines.append(f"  Then: tuneproof promote {found.version.label} --labels {asked.to_label}")
     return lines
 
@@ -312,23 +314,36 @@ def _fresh(
                 f"{asked.labels}, line {line}: {len(leaked):,} rows were in the training rows of {each.label}.",
                 "Take them out: fresh labels are of rows that neither was trained on.",
             )
-    values = [[p.value for p in predictor(questions)] for predictor in both]
-    right: tuple[list[float], list[float]] = ([], [])
-    for old, new, label, line in zip(*values, labels, lines, strict=True):
-        if old != new and label is None:
-            raise DataError(
-                f"{asked.labels}, line {line}: the two answer differently here, and the row has no label.",
-                "Label it, or take it out of the end of the file.",
-            )
-        right[0].append(float(old == (label or old)))
-        right[1].append(float(new == (label or new)))
+    said = [[p.value for p in predictor(questions)] for predictor in both]
+    taken = _labelled(questions, said, labels, [f"{asked.labels}, line {line}" for line in lines])
+    right = [[float(side[row] == (labels[row] or side[row])) for row in taken] for side in said]
     gap = difference(*right)
-    told = f"{len(lines):,} fresh rows, {gap.discordant}, {_gap(gap, MEASURES['accuracy'])}"
+    told = f"{len(taken):,} fresh rows, {gap.discordant}, {_gap(gap, MEASURES['accuracy'])}"
     rule = gate.primary("G3", "fresh test", gap, policy, higher_is_better=True, told=told)
-    if len(lines) < policy.fresh_rows and rule.word != "hold":
+    if len(taken) < policy.fresh_rows and rule.word != "hold":
         short = f"{told}: fewer than the {policy.fresh_rows} that decide"
         rule = dataclasses.replace(rule, word="hold", told=short, need={"fresh test": policy.fresh_rows})
     return [rule]
+
+
+def _labelled(
+    questions: Sequence[Row], said: Sequence[Sequence[Any]], labels: Sequence[str | None], places: Sequence[str]
+) -> list[int]:
+    """The rows that count: where only the first of those answered differently are labelled, as large a share of others.
+
+    The first in the order of the draw are a sample of all. All of the others beside a few of them would show a smaller
+    difference than there is, and "not worse" would be found where it is not.
+    """
+    order = sorted(range(len(questions)), key=lambda row: _drawn(questions[row]))
+    differ = [row for row in order if said[0][row] != said[1][row]]
+    alike = [row for row in order if said[0][row] == said[1][row]]
+    done = next((place for place, row in enumerate(differ) if labels[row] is None), len(differ))
+    if done < len(differ) and (done == 0 or any(labels[row] is not None for row in differ[done:])):
+        raise DataError(
+            f"{places[differ[done]]}: the two answer differently here, and the row has no label.",
+            "Label the rows from the first one; those behind the last label may stay empty.",
+        )
+    return differ[:done] + alike[: round(len(alike) * done / len(differ)) if differ else len(alike)]
 
 
 def _rows_of(file: Path, predictor: Predictor) -> tuple[list[dict[str, Any]], list[str | None], list[int]]:
@@ -349,7 +364,7 @@ def _rows_of(file: Path, predictor: Predictor) -> tuple[list[dict[str, Any]], li
 
 
 def _write_rows(rules: Sequence[Rule], both: tuple[Predictor, Predictor], asked: Weighing) -> int:
-    """After a hold: as many rows of the pool as would decide, in random order, those to label first; how many."""
+    """After a hold: as many rows of the pool as would decide, those to label first, each kind as drawn; how many."""
     if gate.verdict(rules) != "held" or asked.pool is None or asked.to_label is None:
         return 0
     questions, _, _ = _rows_of(asked.pool, both[1])
@@ -358,18 +373,17 @@ def _write_rows(rules: Sequence[Rule], both: tuple[Predictor, Predictor], asked:
     said = [predictor(chosen) for predictor in both]
     found = []
     for question, old, new in zip(chosen, *said, strict=True):
-        useful = 0.0 if old.value == new.value else (old.confidence or 0.0) + (new.confidence or 0.0)
-        found.append((useful, question, old.value, new.value))
-    found.sort(key=lambda row: -row[0])
+        found.append((old.value != new.value, question, old.value, new.value))
+    found.sort(key=lambda row: not row[0])
     write_atomically(asked.to_label, _sheet(found, both[1]).encode("utf-8"))
-    return sum(useful > 0 for useful, *_ in found)
+    return sum(useful for useful, *_ in found)
 
 
-def _drawn(question: dict[str, Any]) -> bytes:
+def _drawn(question: Row) -> bytes:
     return hashlib.sha256(f"to label {json.dumps(question, sort_keys=True)}".encode()).digest()
 
 
-def _sheet(found: Sequence[tuple[float, dict[str, Any], Any, Any]], predictor: Predictor) -> str:
+def _sheet(found: Sequence[tuple[bool, dict[str, Any], Any, Any]], predictor: Predictor) -> str:
     """A CSV under the run's own column names; where the two agree, nothing needs to be filled in."""
     fields = predictor.schema.fields
     out = io.StringIO()

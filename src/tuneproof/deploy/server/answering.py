@@ -1,6 +1,6 @@
 """From a request to its answers: rows are checked, queued, and waited for as long as somebody waits.
 
-    predictions = await answered(request, hosted, rows)
+    predictions = await answered(request, hosted, usable(hosted, rows))
 
 A caller who goes away, or a deadline that passes, takes the inputs out of the queue or ends their writing at the next
 token. The same ``Predictor`` turns rows into tokens here as in training and evaluation.
@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -29,6 +30,14 @@ from tuneproof.tasks.layouts import Unusable
 
 TRUTHS = frozenset({"label", "labels", "tags", "entities", "answers", "target", "score"})  # parts that are answered
 READ_SECONDS, WRITE_SECONDS = 30.0, 120.0  # until an answer has to be there
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A row that the model can read as a whole."""
+
+    row: dict[str, Any]
+    length: int  # tokens
 
 
 def exchange_of(request: Request) -> Exchange:
@@ -51,7 +60,7 @@ def asked_columns(hosted: Hosted) -> list[str]:
     return [column for part, column in hosted.predictor.schema.fields.items() if part not in TRUTHS]
 
 
-def usable(hosted: Hosted, given: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
+def usable(hosted: Hosted, given: Sequence[str | Mapping[str, Any]]) -> list[Question]:
     """Rows as the model is asked them; Refusal that names the input which cannot be used."""
     if not given:
         raise Refusal(400, "input: at least one text or row.", param="input", code="invalid_value")
@@ -82,7 +91,7 @@ def _shortened(hosted: Hosted, text: str) -> str:
     return text[:low]
 
 
-def _usable(hosted: Hosted, given: str | Mapping[str, Any], where: str) -> dict[str, Any]:
+def _usable(hosted: Hosted, given: str | Mapping[str, Any], where: str) -> Question:
     predictor = hosted.predictor
     if isinstance(given, str):
         if not given.strip():
@@ -101,7 +110,7 @@ def _usable(hosted: Hosted, given: str | Mapping[str, Any], where: str) -> dict[
     return fitting(hosted, row, where)
 
 
-def fitting(hosted: Hosted, row: Mapping[str, Any], where: str) -> dict[str, Any]:
+def fitting(hosted: Hosted, row: Mapping[str, Any], where: str) -> Question:
     """``row``, if the model can read all of it; Refusal 422 otherwise: nothing is cut that nobody asked to cut."""
     predictor = hosted.predictor
     try:
@@ -112,40 +121,32 @@ def fitting(hosted: Hosted, row: Mapping[str, Any], where: str) -> dict[str, Any
     if length > limit:
         message = f"{where}{length:,} tokens; {hosted.label} reads {limit:,}."
         raise Refusal(422, message, param="input", code="context_length_exceeded")
-    return dict(row)
+    return Question(dict(row), length)
 
 
 def items(
     hosted: Hosted,
-    rows: Sequence[Mapping[str, Any]],
+    questions: Sequence[Question],
     how: Generation,
     done: Callable[[int, Prediction | Refusal], None],
     watch: Callable[[int], Callable[[Sequence[int]], bool]] | None = None,
 ) -> list[Item]:
-    """What the queue takes; ``done`` hears the number of the row, in the model's thread."""
-    predictor = hosted.predictor
+    """What the queue takes; ``done`` hears the number of the question, in a thread of the model."""
     until = time.monotonic() + (WRITE_SECONDS if hosted.writes else READ_SECONDS)
 
     def hear(index: int) -> Callable[[Prediction | Refusal], None]:
         return lambda outcome: done(index, outcome)
 
     return [
-        Item(
-            row,
-            predictor.answer.length(row, predictor.encoder),
-            how,
-            until,
-            hear(index),
-            watch(index) if watch is not None else None,
-        )
-        for index, row in enumerate(rows)
+        Item(one.row, one.length, how, until, hear(index), watch(index) if watch is not None else None)
+        for index, one in enumerate(questions)
     ]
 
 
 async def answered(
     request: Request,
     hosted: Hosted,
-    rows: Sequence[Mapping[str, Any]],
+    questions: Sequence[Question],
     how: Generation | None = None,
     watch: Callable[[int], Callable[[Sequence[int]], bool]] | None = None,
 ) -> list[Prediction]:
@@ -160,11 +161,11 @@ async def answered(
 
     def done(index: int, outcome: Prediction | Refusal) -> None:
         outcomes[index] = outcome
-        if len(outcomes) == len(rows) or isinstance(outcome, Refusal):
+        if len(outcomes) == len(questions) or isinstance(outcome, Refusal):
             with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
                 loop.call_soon_threadsafe(tell)
 
-    queued = items(hosted, rows, how or hosted.how, done, watch)
+    queued = items(hosted, questions, how or hosted.how, done, watch)
     hosted.batcher.submit(queued)
     began = time.monotonic()
     try:
@@ -175,13 +176,14 @@ async def answered(
     for outcome in outcomes.values():
         if isinstance(outcome, Refusal):
             raise outcome
-    found = [outcomes[index] for index in range(len(rows))]
+    found = [outcomes[index] for index in range(len(questions))]
     exchange = exchange_of(request)
     predictions = [outcome for outcome in found if isinstance(outcome, Prediction)]
     exchange.tokens_in = sum(item.length for item in queued)
     exchange.tokens_out = sum(prediction.tokens_out for prediction in predictions)
     if exchange.key:
         values = [prediction.value for prediction in predictions]
+        rows = [question.row for question in questions]
         exchange.work = Work(rows, how or hosted.how, values, time.monotonic() - began)
     return predictions
 

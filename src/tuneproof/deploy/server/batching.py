@@ -1,11 +1,12 @@
-"""Inputs of many requests through one model together: a queue, and a thread that empties it.
+"""Inputs of many requests through one model together: a queue, and the threads that empty it.
 
     batcher = Batcher("reviews@7", work, metrics)
     batcher.submit([Item(row, length=12, ...)])        # Refusal 429 when the queue is full
     batcher.close()                                    # what waits is answered first
 
 An idle thread never waits: it takes the oldest input and, of the others, those of about its length (padding is paid for
-by everybody) that want to be answered in the same way. While it works the queue fills, so batches grow with the load.
+by everybody) that want to be answered in the same way, and leaves the other threads their share. While they work the
+queue fills, so batches grow with the load.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ CRASHES, CRASH_WINDOW = 3, 60.0  # so many within so many seconds end the server
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """One input on its way. ``done`` and ``watch`` are called from the model's thread."""
+    """One input on its way. ``done`` and ``watch`` are called from a thread of the model."""
 
     row: Mapping[str, Any]
     length: int  # tokens
@@ -57,7 +58,7 @@ class Item:
 
 
 class Batcher:
-    """The queue and the thread of one model."""
+    """The queue and the threads of one model; each thread calls ``begin`` first."""
 
     def __init__(
         self,
@@ -66,6 +67,8 @@ class Batcher:
         metrics: Metrics,
         *,
         most: int = 32,
+        threads: int = 1,
+        begin: Callable[[], None] = lambda: None,
         failed: Callable[[str], None] = lambda label: None,
     ) -> None:
         self.label = label
@@ -78,9 +81,14 @@ class Batcher:
         self._changed = threading.Condition()
         self._closed = False
         self._crashes: deque[float] = deque(maxlen=CRASHES)
-        self._busy = False
-        self._thread = threading.Thread(target=self._run, name=f"model {label}", daemon=True)
-        self._thread.start()
+        self._busy = 0  # threads that work
+        self._begin = begin
+        self._threads = [
+            threading.Thread(target=self._run, name=f"model {label}, {number}", daemon=True)
+            for number in range(1, threads + 1)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def idle(self) -> bool:
@@ -105,40 +113,45 @@ class Batcher:
                 item.born = now
             self._queue.extend(items)
             self._tokens += tokens
-            self._changed.notify()
+            self._changed.notify(len(items))
 
     def close(self) -> None:
-        """Answer what waits, then end the thread; returns at once."""
+        """Answer what waits, then end the threads; returns at once."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
+            self._changed.notify_all()
 
     def join(self, seconds: float) -> bool:
-        """Whether the thread has ended within so many seconds."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
+        """Whether the threads have ended within so many seconds."""
+        until = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
+        self._begin()
         while True:
             with self._changed:
-                self._busy = False
                 while not self._queue and not self._closed:
                     self._changed.wait()
                 if not self._queue:
                     return
                 batch = self._take()
-                self._busy = True
+                self._busy += 1
             self._serve(self._alive(batch))
+            with self._changed:
+                self._busy -= 1
 
     def _take(self) -> list[Item]:
         """The oldest input and those that go with it, in the order they came."""
         first = self._queue[0]
         bucket, key = _bucket(first.length), first.key
         longest = first.length
+        most = min(self._most, math.ceil(len(self._queue) / len(self._threads)))
         taken: list[Item] = []
         for item in self._queue:
             longest = max(longest, item.length)
-            if len(taken) == self._most or longest * (len(taken) + 1) > max(BATCH_TOKENS, first.length):
+            if len(taken) == most or longest * (len(taken) + 1) > max(BATCH_TOKENS, first.length):
                 break
             if abs(_bucket(item.length) - bucket) <= 1 and item.key == key:
                 taken.append(item)
@@ -169,7 +182,7 @@ class Batcher:
             for item in batch:  # one input that cannot be used does not spoil the others
                 if not item.answered:
                     self._serve([item])
-        except Exception:  # the thread is the model's only one: callers hear of it, and it goes on, or all ends
+        except Exception:  # nobody else does this thread's work: callers hear of it, and it goes on, or all ends
             for item in batch:
                 item.answer(Refusal(503, "The model failed on this batch.", code="model_failed", after=1))
             self._crashes.append(time.monotonic())

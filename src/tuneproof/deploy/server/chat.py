@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from tuneproof.deploy.server import bodies
-from tuneproof.deploy.server.answering import answered, chosen, exchange_of, fitting, items
+from tuneproof.deploy.server.answering import Question, answered, chosen, exchange_of, fitting, items
 from tuneproof.deploy.server.failures import Refusal
 from tuneproof.deploy.server.guard import Work
 from tuneproof.deploy.server.hosted import Hosted, writing_of
@@ -82,21 +82,23 @@ async def _written(
         raise Refusal(
             400, f"{hosted.label} is a model for {task}; it does not write.", param="model", code="wrong_task"
         )
-    row = fitting(hosted, row, "")
+    question = fitting(hosted, row, "")
     exchange = exchange_of(request)
-    exchange.tokens_in = hosted.predictor.answer.length(row, hosted.predictor.encoder)
+    exchange.tokens_in = question.length
     how = _how(hosted, asked, most, exchange.tokens_in)
     state.remember(request, hosted)
     if asked.stream:
-        return _streamed(request, hosted, asked, row, how, shape)
+        return _streamed(request, hosted, asked, question, how, shape)
     writings = [writing_of(hosted, how, asked.stops) for _ in range(asked.n)]
-    await answered(request, hosted, [row] * asked.n, how, lambda index: writings[index].feed)
+    await answered(request, hosted, [question] * asked.n, how, lambda index: writings[index].feed)
     exchange.tokens_out = sum(writing.tokens for writing in writings)
     if exchange.work is not None:
         values = [writing.text for writing in writings]
         exchange.work = replace(exchange.work, values=values, written=True, stops=asked.stops)
     if state.log_requests != "off":
-        exchange.texts = [str(message["content"]) for message in row["messages"]] + [each.text for each in writings]
+        exchange.texts = [str(message["content"]) for message in question.row["messages"]] + [
+            each.text for each in writings
+        ]
     choices = [shape.choice(index, each.text, each.reason or "length") for index, each in enumerate(writings)]
     return JSONResponse(
         {**_head(exchange.id, hosted, shape.prefix, shape.whole), "choices": choices, **_usage(exchange)}
@@ -127,7 +129,7 @@ def _how(hosted: Hosted, asked: bodies.Writing, most: int | None, prompt: int) -
 
 
 def _streamed(
-    request: Request, hosted: Hosted, asked: bodies.Writing, row: Mapping[str, Any], how: Generation, shape: Shape
+    request: Request, hosted: Hosted, asked: bodies.Writing, question: Question, how: Generation, shape: Shape
 ) -> Response:
     """Server-sent events. What is wrong before the first token is an ordinary error; after it, an event says so."""
     loop = asyncio.get_running_loop()
@@ -138,7 +140,7 @@ def _streamed(
             loop.call_soon_threadsafe(events.put_nowait, (index, what))
 
     writings = [writing_of(hosted, how, asked.stops, partial(put, index)) for index in range(asked.n)]
-    queued = items(hosted, [row] * asked.n, how, put, lambda index: writings[index].feed)
+    queued = items(hosted, [question] * asked.n, how, put, lambda index: writings[index].feed)
     hosted.batcher.submit(queued)
     began = time.monotonic()
 
@@ -169,7 +171,7 @@ def _streamed(
             exchange.tokens_out = sum(writing.tokens for writing in writings)
             if exchange.key:
                 values, seconds = [writing.text for writing in writings], time.monotonic() - began
-                exchange.work = Work([row] * asked.n, how, values, seconds, True, asked.stops)
+                exchange.work = Work([question.row] * asked.n, how, values, seconds, True, asked.stops)
             if asked.stream_options is not None and asked.stream_options.include_usage:
                 yield _event({**head, "choices": [], **_usage(exchange)})
             yield "data: [DONE]\n\n"

@@ -15,7 +15,10 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, cast
+
+import torch
 
 from tuneproof.deploy.server.batching import Batcher, Item
 from tuneproof.deploy.server.failures import Refusal
@@ -23,6 +26,7 @@ from tuneproof.deploy.server.guard import Exchange
 from tuneproof.deploy.server.metrics import Metrics
 from tuneproof.deploy.server.trial import Trial
 from tuneproof.deploy.server.writing import Writing
+from tuneproof.device import machine
 from tuneproof.errors import CheckError, nearest
 from tuneproof.modalities import ChatEncoder
 from tuneproof.predict import Predictor, generation
@@ -32,6 +36,7 @@ from tuneproof.tasks import Writer
 
 CHAMPION = "champion"
 READERS_BATCH = 32  # more gains nothing on two cores
+READERS = 4  # threads of a model that reads, at most: they share one interpreter
 WRITERS_BATCH = 8  # dialogues that are written together: each step reads all weights once
 CHECKED_ROWS, CLOSE = 8, 1e-3  # stored answers that a loaded model has to give again, and how closely
 
@@ -77,7 +82,7 @@ class Models:
 
     def add(self, label: str, predictor: Predictor) -> Hosted:
         """Make a loaded model answer to its own label."""
-        hosted = host(label, predictor, self.metrics, self._broke)
+        hosted = host(label, predictor, self.metrics, self._broke, machine().cores)
         self._hosted[label] = hosted
         return hosted
 
@@ -158,12 +163,16 @@ class Models:
         return all(ended)
 
 
-def host(label: str, predictor: Predictor, metrics: Metrics, failed: Callable[[str], None]) -> Hosted:
-    """A predictor with its thread."""
+def host(label: str, predictor: Predictor, metrics: Metrics, failed: Callable[[str], None], cores: int) -> Hosted:
+    """A predictor with its threads: one on all cores to write; to read one per core, which never wait for another.
+
+    A product of few rows is over before a second core has woken up to help with it.
+    """
     hosted = Hosted(label, predictor, cast(Batcher, None), int(time.time()))
-    work = _write(predictor) if hosted.writes else _respond(predictor)
-    most = WRITERS_BATCH if hosted.writes else READERS_BATCH
-    hosted.batcher = Batcher(label, work, metrics, most=most, failed=failed)
+    threads = 1 if hosted.writes else min(READERS, cores)
+    work, most = (_write(predictor), WRITERS_BATCH) if hosted.writes else (_respond(predictor), READERS_BATCH)
+    begin = partial(torch.set_num_threads, cores // threads)
+    hosted.batcher = Batcher(label, work, metrics, most=most, threads=threads, begin=begin, failed=failed)
     return hosted
 
 

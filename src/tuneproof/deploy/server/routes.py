@@ -120,8 +120,7 @@ async def embeddings(request: Request) -> Response:
     hosted = chosen(request, state_of(request).models, asked, asked.rows)
     if "vector" not in hosted.predictor.answer.shows:
         raise _wrong_kind(hosted, "/v1/embeddings")
-    rows = usable(hosted, asked.rows)
-    said = await answered(request, hosted, rows)
+    said = await answered(request, hosted, usable(hosted, asked.rows))
     data = [
         {"object": "embedding", "index": index, "embedding": _vector(hosted, prediction, asked.encoding_format)}
         for index, prediction in enumerate(said)

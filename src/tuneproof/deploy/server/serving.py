@@ -29,12 +29,14 @@ from tuneproof.deploy.server.loaded import Loaded, Say, Tried
 from tuneproof.deploy.server.log import KEPT_DAYS, Log
 from tuneproof.deploy.server.metrics import Metrics
 from tuneproof.deploy.server.routes import State, routed
+from tuneproof.device import give_back
 from tuneproof.errors import ConfigError, Error, ResourceError
 
 PORT = 8433
 DRAIN_SECONDS = 30.0
 LOOK_SECONDS = 0.5  # between two looks at where the aliases point
 KEEP_SECONDS = 5.0  # between two records of a trial
+TIDY_SECONDS = 20.0  # between two times that freed memory goes back to the system
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,7 @@ async def _run(
 async def _look(loaded: Loaded, broken: Sequence[str], end: Callable[[], None], say: Say) -> None:
     """Follow promotions and rollbacks, and write down trials; what cannot be done is told once, and all goes on."""
     told: dict[str, str] = {}
-    kept = time.monotonic()
+    kept = tidied = time.monotonic()
 
     def fault(what: str, error: Error) -> None:
         if told.get(what) != str(error):
@@ -211,4 +213,7 @@ async def _look(loaded: Loaded, broken: Sequence[str], end: Callable[[], None], 
                 kept = time.monotonic()
             except Error as error:
                 fault("What was tried is not written down yet", error)
+        if time.monotonic() > tidied + TIDY_SECONDS:
+            await asyncio.to_thread(give_back)
+            tidied = time.monotonic()
     end()
