@@ -26,7 +26,7 @@ from tuneproof.errors import RunError
 from tuneproof.modalities import Encoder, Example
 from tuneproof.records import Progress, Scores
 from tuneproof.tasks import Answer
-from tuneproof.train.batches import epoch_steps, steps_per_epoch
+from tuneproof.train.batches import epoch_steps, steps_per_epoch, without_padding
 from tuneproof.train.frozen import Kept
 from tuneproof.train.optim import set_lr, thaw
 from tuneproof.train.schedules import scale
@@ -110,7 +110,7 @@ def one_step(state: State, job: Job, micros: Sequence[Sequence[int]]) -> None:
         batch = job.encoder.collate([job.examples[row] for row in micro])
         agree(job.seen, micro, batch)
         recalled = job.kept.recalled(micro, batch) if job.kept is not None else nullcontext()
-        with arithmetic(job.precision), recalled:
+        with arithmetic(job.precision), without_padding(state.model, batch), recalled:
             loss = job.answer.loss(state.model, batch) / units
         loss.backward()  # type: ignore[no-untyped-call]
         state.loss += loss.detach().double() * units
