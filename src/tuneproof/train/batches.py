@@ -53,6 +53,11 @@ def _parts(rows: list[int], parts: int) -> list[list[int]]:
     return [rows[a:b] for a, b in itertools.pairwise(cuts)]
 
 
+def smaller(micros: Sequence[Sequence[int]], parts: int) -> list[list[int]]:
+    """Each of ``micros`` in at most ``parts`` of nearly equal size."""
+    return [part for micro in micros for part in _parts(list(micro), parts)]
+
+
 def without_padding(model: Module, batch: Batch) -> AbstractContextManager[None]:
     """Within it ``model`` computes the rows of ``batch`` side by side, where they are texts to be continued."""
     return nullcontext() if batch.loss is None else side_by_side(model, batch.ids, batch.mask)

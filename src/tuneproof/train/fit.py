@@ -19,6 +19,7 @@ from torch.nn import Module
 
 from tuneproof.compute import prepared
 from tuneproof.config import Config
+from tuneproof.device import keep_memory
 from tuneproof.errors import ResourceError, RunError
 from tuneproof.methods import METHODS
 from tuneproof.methods.folder import impersonal
@@ -52,6 +53,8 @@ class Work:
 
 def assemble(work: Work) -> State:
     """Model with the method applied, and its optimizer, at step 0."""
+    if work.config.train.keep_memory:
+        keep_memory()
     state = opened(work)
     prepared(state.model, work.config.model.precision)
     return state
@@ -138,7 +141,7 @@ def train(run: Run, work: Work, steps: int, say: Callable[[str], None]) -> Gener
     if not finished(run, state, like, steps, patience):
         with obeying_signals(state):
             kept = remembered(state, work, steps, run.checkpoints, say)
-            loop = record(fit(state, job(work, steps, seen(run), kept)), run)
+            loop = record(fit(state, replace(job(work, steps, seen(run), kept), say=say)), run)
             saved = keep(loop, run, state, every=work.config.train.save_seconds, answer=work.answer, say=say)
             with closing(stop_early(saved, run, patience=patience)) as progress:
                 yield from progress
