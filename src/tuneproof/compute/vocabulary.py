@@ -56,7 +56,7 @@ class _Summed(torch.autograd.Function):
         wanted, trains = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
         g_states = torch.empty_like(states) if wanted else None
         g_weight = torch.zeros_like(weight) if trains else None
-        total = torch.zeros((), dtype=torch.float32)
+        total = torch.zeros((), dtype=torch.float32, device=s.device)
         for part in _stretches(len(s), len(w)):
             right = targets[part, None]
             logits = (s[part] @ w.t()).float()  # (n, words)
