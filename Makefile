@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 QUIET_THREADS := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-support test check proof bench bench-peers clean
+.PHONY: help demo demo-support test check proof bench bench-speed bench-peers bench-servers clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r name what; do printf '%-20s %s\n' "$$name" "$$what"; done
@@ -35,11 +35,17 @@ proof: .venv/.made  ## run the long proofs
 bench: .venv/.made  ## run the benchmarks, one after the other
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
-bench-peers: .venv/.made  ## LitServe and transformers' server beside ours; RUN=a classifier's run, CHAT=a chat model's
+bench-speed: .venv/.made  ## run the benchmarks of speed; DATA=DIR holds gsm8k and banking77
+	@set -e; for one in ablation prefixes frozen growth; do echo "== $$one"; $(BIN)/python benchmarks/speed/$$one.py $(if $(DATA),--data "$(DATA)"); done
+
+bench-peers: .venv/.made .venv-peers/.made  ## the same updates beside trl and transformers' Trainer; DATA=DIR as above
+	@$(BIN)/python benchmarks/speed/peers.py $(if $(DATA),--data "$(DATA)")
+
+bench-servers: .venv/.made  ## LitServe and transformers' server beside ours; RUN=a classifier's run, CHAT=a chat model's
 	@$(BIN)/python benchmarks/serving_peers.py $(RUN) $(if $(CHAT),--chat $(CHAT))
 
 clean:  ## remove the environment and what the tools cached; runs stay
-	@rm -rf .venv .venv-peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	@rm -rf .venv .venv-peers .venv-servers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment, made once, and anew when what it is made from changes.
@@ -49,4 +55,10 @@ clean:  ## remove the environment and what the tools cached; runs stay
 	@$(PYTHON) -m venv .venv
 	@$(PIP) -c constraints.txt pip setuptools
 	@$(PIP) -c constraints.txt --build-constraint constraints.txt --editable . --group dev
+	@touch $@
+
+# The peers in an environment of their own: what they need is nothing that tuneproof needs.
+.venv-peers/.made: benchmarks/speed/peers.txt
+	@$(PYTHON) -m venv .venv-peers
+	@.venv-peers/bin/python -m pip --disable-pip-version-check install --quiet -r benchmarks/speed/peers.txt
 	@touch $@

@@ -1,6 +1,6 @@
 """LitServe and transformers' own server beside ours: answers per second, and seconds at one and the same load.
 
-    make bench-peers RUN=runs/reviews-7f3a [CHAT=runs/support-19c2]
+    make bench-servers RUN=runs/reviews-7f3a [CHAT=runs/support-19c2]
     python benchmarks/serving_peers.py RUN [--chat RUN] [--rounds 3] [--requests 1500] [--peers DIR]
 
 RUN is a finished run of a classifier, ``--chat`` one of a chat model, all of their weights tuned. The peers are
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--chat", type=Path)
     parser.add_argument("--requests", type=int, default=1500)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--peers", type=Path, default=HERE.parent / ".venv-peers")
+    parser.add_argument("--peers", type=Path, default=HERE.parent / ".venv-servers")
     parser.add_argument("--install", action="store_true", help="only make the environment of the peers")
     asked = parser.parse_args()
     if asked.run is None and not asked.install:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tuneproof.device import give_back, joules
+from tuneproof.device import give_back, joules, keep_memory
 
 
 def zone(root: Path, name: str, said: str, used: str) -> None:
@@ -44,3 +46,28 @@ def test_freed_memory_between_what_is_in_use_goes_back() -> None:
     before = resident()
     give_back()
     assert resident() < before - 75 and len(kept) == 200
+
+
+PAGES = """
+import resource, torch
+from tuneproof.device import keep_memory
+keep_memory({keep})
+def pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        torch.ones(10_000_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+pages(); print(pages())
+"""
+
+
+def test_memory_that_is_freed_is_used_again() -> None:
+    """20 times 40 MB, or the 40 MB of the first time."""
+    if not keep_memory():
+        pytest.skip("this C library has no mallopt")
+
+    def pages(keep: bool) -> int:
+        program = [sys.executable, "-c", PAGES.format(keep=keep)]
+        return int(subprocess.run(program, capture_output=True, text=True, check=True).stdout)
+
+    assert 4 * pages(True) < pages(False)

@@ -168,6 +168,7 @@ class Train(Section):
     save_seconds: float = Field(60.0, ge=0, description="seconds between two checkpoints, beside those at validations")
     seeds: int = Field(1, ge=1, le=20, description="trainings that differ in the seed alone, to measure training noise")
     seed: int = Field(0, ge=0, lt=2**31, description="seed of everything that is random")
+    keep_memory: bool = Field(True, description="memory that is freed stays with the process and is used again")
     threads: int = decide("threads for arithmetic; results are bit-identical only for the same number", ge=1, le=1024)
 
 

@@ -111,6 +111,11 @@ class Terminal:
             f"{_minutes(cost['evaluate_minutes'])} to score, {cost['memory_gib']:.1f} GiB of memory (measured); "
             f"{cost['trained_parameters'] / 1e6:.1f}M weights train ({share:.1%})"
         )
+        if cost.get("spared_tokens", 0) >= 0.01:
+            self.console.print(
+                "  Rows of a batch lie side by side, and what all begin with is computed once: "
+                f"{cost['spared_tokens']:.0%} fewer tokens"
+            )
         if plan["power"]:
             self.console.print(f"  {plan['power']}")
         self.console.print()

@@ -29,6 +29,8 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from tuneproof.compute.layout import Layout
+
 NAME = "by_length"
 UP_TO = {torch.bfloat16: 768, torch.float32: 128}  # tokens of a row; from the table above
 
@@ -51,9 +53,19 @@ def attend(
     dropout: float = 0.0,
     scaling: float | None = None,
     is_causal: bool | None = None,
+    side_by_side: Layout | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
-    """(B, T, H, D), as every attention function of transformers; without its weights."""
+    """(B, T, H, D), as every attention function of transformers; without its weights.
+
+    With ``side_by_side`` B is 1, and its rows are attended to as if each stood alone.
+    """
+    if side_by_side is not None:
+
+        def rows(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
+            return attend(module, q, k, v, seen, dropout, scaling, is_causal=seen is None, **more)[0]
+
+        return side_by_side.attend(rows, query, key, value), None
     length, keys = query.shape[2], key.shape[2]
     plain = attention_mask is None or attention_mask.dtype == torch.bool
     exact = query.dtype == torch.float32 and not torch.is_grad_enabled()  # to the bit what transformers alone says

@@ -28,7 +28,7 @@ from tuneproof.pipeline.view import View
 from tuneproof.predict import Predictor, generation, predict_examples
 from tuneproof.run import Run
 from tuneproof.stats.power import power_line
-from tuneproof.train.batches import epoch_steps
+from tuneproof.train.batches import epoch_steps, spared
 from tuneproof.train.fit import Work, assemble, job
 from tuneproof.train.loop import one_step
 
@@ -59,7 +59,7 @@ def make_plan(ready: Ready, view: View, spent: float = 0.0) -> dict[str, Any]:
     )
     decided = decide(ready.config, situation, ready.given)
     view.say("Measuring a few training steps")
-    cost, trained, total = _measured(ready, decided.config, longest)
+    cost, facts = _measured(ready, decided.config, longest)
     gc.collect()  # the measured model
     volume = Volume(
         rows=len(examples["train"]),
@@ -83,15 +83,14 @@ def make_plan(ready: Ready, view: View, spent: float = 0.0) -> dict[str, Any]:
         "cost": {
             **price(decided.config, cost, volume),
             **dataclasses.asdict(cost),
-            "trained_parameters": trained,
-            "all_parameters": total,
+            **facts,
         },
         "power": power_line(test_rows) if ready.task.answer.proportion else "",
     }
 
 
-def _measured(ready: Ready, config: Config, longest: int) -> tuple[Cost, int, int]:
-    """A few real steps on a model that is thrown away afterwards."""
+def _measured(ready: Ready, config: Config, longest: int) -> tuple[Cost, dict[str, float]]:
+    """A few real steps on a model that is thrown away afterwards; its size, and the share of tokens not computed."""
     estimated = refuse_if_too_large(ready.facts, config, longest, machine())
     work = work_of(ready, config)
     state = assemble(work)
@@ -120,7 +119,11 @@ def _measured(ready: Ready, config: Config, longest: int) -> tuple[Cost, int, in
         _writing(state.model, ready, config),
     )
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in state.model.parameters()]
-    return cost, sum(size for size, trains in sizes if trains), sum(size for size, _ in sizes)
+    return cost, {
+        "trained_parameters": sum(size for size, trains in sizes if trains),
+        "all_parameters": sum(size for size, _ in sizes),
+        "spared_tokens": round(spared(state.model, work.train, order), 3),
+    }
 
 
 def _least_batch(ready: Ready) -> int:

@@ -15,9 +15,10 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import Module, functional
+from torch.nn import Identity, Module
 from transformers import GenerationConfig, PreTrainedModel
 
+from tuneproof.compute import loss_and_hit, summed_loss
 from tuneproof.config import Data
 from tuneproof.methods import prompted
 from tuneproof.modalities import Batch, ChatEncoder, Encoder, Example, NotShown, Piece
@@ -36,17 +37,24 @@ RESCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head
 
 def logits_at(model: Module, inputs: Mapping[str, Tensor], where: Tensor) -> Tensor:
     """(N, vocabulary), fp32: what a causal model says at the N places of ``where``, (B, T) bool, and nowhere else."""
+    states, head = states_at(model, inputs, where)
+    found: Tensor = head(states).float()
+    return found
+
+
+def states_at(model: Module, inputs: Mapping[str, Tensor], where: Tensor) -> tuple[Tensor, Module]:
+    """What ``logits_at`` is made of: states at the N places, and the layer that makes logits of them.
+
+    Where logits are more than a layer's product they are the states, and the layer hands them on.
+    """
     causal = model if isinstance(model, PreTrainedModel) else model.get_base_model()  # type: ignore[operator]
     config: Mapping[str, Any] = causal.config.to_dict()
-    if prompted(model):
-        logits = model(**inputs).logits[:, -where.shape[1] :][where]  # the tokens before the text have logits too
-    elif any(config.get(key) for key in RESCALED):
-        logits = causal(**inputs, use_cache=False).logits[where]
-    else:
-        states = causal.base_model(**inputs, use_cache=False)
-        logits = causal.get_output_embeddings()(states.last_hidden_state[where])
-    found: Tensor = logits.float()
-    return found
+    if prompted(model):  # the tokens before the text have logits too
+        return model(**inputs).logits[:, -where.shape[1] :][where], Identity()
+    if any(config.get(key) for key in RESCALED):
+        return causal(**inputs, use_cache=False).logits[where], Identity()
+    states = causal.base_model(**inputs, use_cache=False)
+    return states.last_hidden_state[where], causal.get_output_embeddings()
 
 
 class Instruction(Likeliest):
@@ -106,17 +114,11 @@ class Instruction(Likeliest):
         return load_pretrained(self.auto, folder, seed=seed)
 
     def loss(self, model: Module, batch: Batch) -> Tensor:
-        logits, targets = self._learnt(model, batch)
-        return functional.cross_entropy(logits, targets, reduction="sum")
-
-    def _learnt(self, model: Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Logits (N, vocabulary) in fp32 and ids (N,) of the N learnt tokens, row after row."""
-        targets = batch.targets
-        before = torch.cat([targets[:, 1:], torch.zeros_like(targets[:, :1])], dim=1)  # at t for the token at t+1
-        return logits_at(model, batch.inputs, before), batch.ids[targets]
+        return summed_loss(*states_at(model, batch.inputs, _before(batch)), batch.ids[batch.targets])
 
     def logits(self, model: Module, batch: Batch) -> Tensor:
-        return self._learnt(model, batch)[0]
+        """Of the learnt tokens, row after row."""
+        return logits_at(model, batch.inputs, _before(batch))
 
     def at_temperature(self, temperature: float) -> Instruction:
         assert temperature == 1, "a temperature is fitted for a fixed set of classes"
@@ -130,9 +132,7 @@ class Instruction(Likeliest):
 
     def predict(self, model: Module, batch: Batch) -> list[Prediction]:
         """Loss per learnt token of each row under the model, the reference answer given (no generation)."""
-        logits, targets = self._learnt(model, batch)
-        nll = functional.cross_entropy(logits, targets, reduction="none")
-        hit = (logits.argmax(-1) == targets).float()
+        nll, hit = loss_and_hit(*states_at(model, batch.inputs, _before(batch)), batch.ids[batch.targets])
         counts = batch.targets.sum(-1).tolist()
         lengths = batch.mask.sum(-1).tolist()
         predictions = []
@@ -238,3 +238,9 @@ class Instruction(Likeliest):
 
     def show(self, prediction: Prediction) -> dict[str, Any]:
         return {"answer": prediction.value, "stopped": bool(prediction.scores.get("stopped"))}
+
+
+def _before(batch: Batch) -> Tensor:
+    """(B, T) bool: at t where the token at t + 1 is learnt."""
+    targets = batch.targets
+    return torch.cat([targets[:, 1:], torch.zeros_like(targets[:, :1])], dim=1)

@@ -57,6 +57,7 @@ def save(folder: Path, state: State, facts: Mapping[str, Any]) -> Path:
         "units": state.units,
         "rows": state.rows,
         "tokens": state.tokens,
+        "parts": state.parts,
     }
     tensors = {"model.safetensors": trained(state), "optim.safetensors": optimizer}
     path = write(folder, f"step-{state.step:08d}", tensors, record)
@@ -91,7 +92,7 @@ def restore(folder: Path, state: State, say: Callable[[str], None]) -> dict[str,
                 if key.startswith(prefix)
             }
         state.step, state.units = record["step"], record["units"]
-        state.rows, state.tokens = record["rows"], record["tokens"]
+        state.rows, state.tokens, state.parts = record["rows"], record["tokens"], record.get("parts", 1)
         state.loss = torch.tensor(float.fromhex(record["loss"]), dtype=torch.float64)
         return record
     return None

@@ -8,9 +8,9 @@ The same call starts a run and resumes it: it continues from the newest checkpoi
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,19 +19,20 @@ from torch.nn import Module
 
 from tuneproof.compute import prepared
 from tuneproof.config import Config
+from tuneproof.device import keep_memory
 from tuneproof.errors import ResourceError, RunError
 from tuneproof.methods import METHODS
 from tuneproof.methods.folder import impersonal
 from tuneproof.methods.parts import Parts
 from tuneproof.modalities import Encoder, Example
-from tuneproof.predict import as_it_is, generation, open_model, predict_examples
+from tuneproof.predict import BATCH_TOKENS, as_it_is, by_length, generation, open_model, predict_examples
 from tuneproof.records import Progress, Schema, Scores
 from tuneproof.run import Run, disk_errors
 from tuneproof.tasks import Answer
 from tuneproof.train import checkpoint
-from tuneproof.train.batches import steps_per_epoch
+from tuneproof.train.batches import epoch_steps, steps_per_epoch, without_padding
 from tuneproof.train.drive import Paused, decided, keep, looks, obeying_signals, record, since_best, stop_early
-from tuneproof.train.frozen import Kept, frozen_part, keep_outputs
+from tuneproof.train.frozen import Kept, Pass, frozen_part, keep_outputs
 from tuneproof.train.loop import Job, State, fit, training_mode
 from tuneproof.train.optim import build
 from tuneproof.train.seen import Seen, seen
@@ -52,6 +53,8 @@ class Work:
 
 def assemble(work: Work) -> State:
     """Model with the method applied, and its optimizer, at step 0."""
+    if work.config.train.keep_memory:
+        keep_memory()
     state = opened(work)
     prepared(state.model, work.config.model.precision)
     return state
@@ -102,14 +105,28 @@ def remembered(state: State, work: Work, steps: int, folder: Path, say: Callable
     say(f"Running {part.depth} frozen layers once over {len(work.train):,} rows; their outputs are kept.")
     training_mode(state.model)
 
-    def kept(rows: Sequence[Example]) -> Kept | None:
-        return keep_outputs(part, work.answer, work.encoder, rows, work.config.model.precision, folder)
-
-    train = kept(work.train)
+    how = Pass(work.answer, work.encoder, work.config.model.precision, _micro_batches(work, epoch=0), without_padding)
+    train = keep_outputs(part, work.train, how, folder)
     if train is None or not work.answer.reads_batches:
         return None if train is None else Memory(train, None)
-    validation = kept(_held_out(work))
+    held_out = _held_out(work)
+    batches = by_length([len(example) for example in held_out], BATCH_TOKENS)
+    as_predicted = replace(how, batches=batches, around=lambda model, batch: torch.no_grad())
+    validation = keep_outputs(part, held_out, as_predicted, folder)
     return Memory(train, validation) if validation is not None else None
+
+
+def _micro_batches(work: Work, epoch: int) -> Iterator[list[int]]:
+    """Those of all steps of an epoch, in the order of their steps."""
+    settings = work.config.train
+    for micros in epoch_steps(
+        [len(example) for example in work.train],
+        batch_size=settings.batch_size,
+        accumulate=settings.accumulate,
+        seed=settings.seed,
+        epoch=epoch,
+    ):
+        yield from micros
 
 
 def train(run: Run, work: Work, steps: int, say: Callable[[str], None]) -> Generator[Progress, None, None]:
@@ -124,7 +141,7 @@ def train(run: Run, work: Work, steps: int, say: Callable[[str], None]) -> Gener
     if not finished(run, state, like, steps, patience):
         with obeying_signals(state):
             kept = remembered(state, work, steps, run.checkpoints, say)
-            loop = record(fit(state, job(work, steps, seen(run), kept)), run)
+            loop = record(fit(state, replace(job(work, steps, seen(run), kept), say=say)), run)
             saved = keep(loop, run, state, every=work.config.train.save_seconds, answer=work.answer, say=say)
             with closing(stop_early(saved, run, patience=patience)) as progress:
                 yield from progress

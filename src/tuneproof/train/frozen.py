@@ -1,21 +1,24 @@
 """The frozen part of a model runs once: its outputs are kept on disk, and later passes begin where training begins.
 
     part = frozen_part(state)                       # None where nothing below the first trained layer could be kept
-    kept = keep_outputs(part, job, folder)          # runs it over all rows; ResourceError where the disk lacks room
+    kept = keep_outputs(part, rows, pass_, folder)  # runs it over all rows; ResourceError where the disk lacks room
     with kept.recalled(rows, batch):
         loss = answer.loss(model, batch)            # the frozen layers hand on what is kept
 
-What is kept of a row is a function of the rows alone, not of the step that asks: it is computed before training, in
-batches by length, and anew when a run continues. The file has no name once it is open, so a killed process leaves
-nothing behind. Only a stack whose layers hand on one tensor of states is known here.
+What is kept of a row is what the frozen layers make of it in the batches of a pass: for training the micro-batches of
+the first epoch, for validation those of every validation. There it equals, to the bit, what would be computed anew; in
+a later epoch a row stands in other company, and the last bits of a product depend on how many rows it has. All of it
+follows from the rows and the seed: it is computed before training, and alike when a run continues. The file has no
+name once it is open, so a killed process leaves nothing behind. Only a stack whose layers hand on one tensor of states
+is known here.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -25,11 +28,11 @@ import torch
 from torch import Tensor
 from torch.nn import Module, ModuleList
 
+from tuneproof.compute.layout import Layout
 from tuneproof.device import arithmetic
 from tuneproof.errors import ResourceError
 from tuneproof.methods.parts import Parts
 from tuneproof.modalities import Batch, Encoder, Example
-from tuneproof.predict import BATCH_TOKENS, by_length
 from tuneproof.tasks import Answer
 
 
@@ -83,25 +86,36 @@ class Kept:
                 self.part.stack[index] = layer
 
 
-def keep_outputs(
-    part: Part, answer: Answer, encoder: Encoder, examples: Sequence[Example], precision: str, folder: Path
-) -> Kept | None:
-    """Runs the frozen part over ``examples``, in the state in which the model is; None where it cannot be kept.
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """How rows come to the model, each once."""
+
+    answer: Answer
+    encoder: Encoder
+    precision: str
+    batches: Iterable[Sequence[int]]
+    around: Callable[
+        [Module, Batch], AbstractContextManager[None]
+    ]  # what each batch is computed in: a step, or a pass without gradients
+
+
+def keep_outputs(part: Part, examples: Sequence[Example], pass_: Pass, folder: Path) -> Kept | None:
+    """Runs the frozen part over ``examples``, as the model is now; None where its outputs cannot be kept.
 
     ResourceError where the disk of ``folder`` lacks the room.
     """
-    sizes = [encoder.collate([example]).mask.sum(-1).tolist() for example in examples]
+    sizes = [pass_.encoder.collate([example]).mask.sum(-1).tolist() for example in examples]
     ends = torch.tensor([size for row in sizes for size in row]).cumsum(0).tolist()
     starts, at = [], 0
     for row in sizes:
         starts.append([0 if index == 0 else ends[index - 1] for index in range(at, at + len(row))])
         at += len(row)
     kept: Kept | None = None
-    for indices in by_length([sum(row) for row in sizes], BATCH_TOKENS):
-        batch = encoder.collate([examples[index] for index in indices])
-        found = _handed_on(part, answer, batch, precision)
+    for indices in pass_.batches:
+        batch = pass_.encoder.collate([examples[index] for index in indices])
+        found = _handed_on(part, pass_, batch)
         if kept is None:
-            if not _constant(part, answer, batch, precision, found):
+            if not _constant(part, pass_, batch, found):
                 return None
             assert found is not None
             kept = Kept(part, _on_disk((ends[-1], found.shape[-1]), found.dtype, folder), starts)
@@ -112,12 +126,12 @@ def keep_outputs(
     return kept
 
 
-def _constant(part: Part, answer: Answer, batch: Batch, precision: str, first: Tensor | None) -> bool:
+def _constant(part: Part, pass_: Pass, batch: Batch, first: Tensor | None) -> bool:
     """Whether the part hands on one tensor of states per token, and the same one whatever is drawn at random."""
     if first is None or first.shape[:-1] != batch.ids.shape:
         return False
     torch.manual_seed(1)
-    again = _handed_on(part, answer, batch, precision)
+    again = _handed_on(part, pass_, batch)
     return again is not None and torch.equal(first, again)
 
 
@@ -129,16 +143,20 @@ class _Reached(Exception):
         self.states = states
 
 
-def _handed_on(part: Part, answer: Answer, batch: Batch, precision: str) -> Tensor | None:
-    """(S, T, width): what the frozen part makes of a batch; None where it is more than one tensor."""
+def _handed_on(part: Part, pass_: Pass, batch: Batch) -> Tensor | None:
+    """(S, T, width): what the frozen part makes of a batch; None where it is more than one tensor.
 
-    def stop(layer: Module, args: Any, states: Any) -> None:
-        raise _Reached(states)
+    Nothing of it trains, so nothing is recorded for a backward pass; yet attention may go by whether one could follow.
+    """
 
-    hook = part.stack[part.depth - 1].register_forward_hook(stop)
+    def stop(layer: Module, args: Any, given: Any, states: Any) -> None:
+        laid = given.get("side_by_side")
+        raise _Reached(states if laid is None else laid.as_batch(states))
+
+    hook = part.stack[part.depth - 1].register_forward_hook(stop, with_kwargs=True)
     try:
-        with torch.no_grad(), arithmetic(precision):
-            answer.loss(part.model, batch)
+        with arithmetic(pass_.precision), pass_.around(part.model, batch):
+            pass_.answer.loss(part.model, batch)
     except _Reached as reached:
         return reached.states if isinstance(reached.states, Tensor) else None
     finally:
@@ -178,8 +196,10 @@ class _HandsOn(Module):
         self.__dict__["layer"] = layer  # not as a submodule: its weights are not needed here
         self.states = states
 
-    def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return hidden if self.states is None else self.states
+    def forward(self, hidden: Tensor, *args: Any, side_by_side: Layout | None = None, **kwargs: Any) -> Tensor:
+        if self.states is None:
+            return hidden
+        return self.states if side_by_side is None else side_by_side.of_batch(self.states)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["layer"], name)  # what a model asks of its layer: the kind of its attention, say

@@ -4,9 +4,9 @@
         print(progress.step, progress.loss)
 
 One step is the mean over ALL units (rows, or answer tokens) of its batch, however many micro-batches it is cut
-into. Random numbers are drawn anew from (seed, step, micro-batch), so a resumed run draws the same ones. The loop
-records nothing, saves nothing and decides nothing about stopping: see drive.py. plain.py says the same without any
-haste; their losses are held together by a test.
+into; they are cut smaller where memory runs out, and stay so. Random numbers are drawn anew from (seed, step,
+micro-batch), so a resumed run draws the same ones. The loop records nothing, saves nothing and decides nothing about
+stopping: see drive.py. plain.py says the same without any haste; their losses are held together by a test.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from torch import Tensor
 from torch.nn import Module
 
 from tuneproof.config import Train
-from tuneproof.device import arithmetic
-from tuneproof.errors import RunError
+from tuneproof.device import arithmetic, out_of_memory
+from tuneproof.errors import ResourceError, RunError
 from tuneproof.modalities import Encoder, Example
 from tuneproof.records import Progress, Scores
 from tuneproof.tasks import Answer
-from tuneproof.train.batches import epoch_steps, steps_per_epoch
+from tuneproof.train.batches import epoch_steps, smaller, steps_per_epoch, without_padding
 from tuneproof.train.frozen import Kept
 from tuneproof.train.optim import set_lr, thaw
 from tuneproof.train.schedules import scale
@@ -44,6 +44,7 @@ class State:
     units: int = 0  # since the last report
     rows: int = 0
     tokens: int = 0
+    parts: int = 1  # into which each micro-batch is cut since memory ran out
     stop: int = 0  # number of the signal that asked to end at the next step boundary
 
 
@@ -60,6 +61,7 @@ class Job:
     validate: Callable[[Module], Scores]
     seen: Mapping[int, Seen] = field(default_factory=dict)  # rows of the training view: what has to reach the loss
     kept: Kept | None = None  # outputs of the frozen part for all examples
+    say: Callable[[str], None] = lambda line: None
 
 
 def fit(state: State, job: Job) -> Iterator[Progress]:
@@ -102,25 +104,55 @@ def fit(state: State, job: Job) -> Iterator[Progress]:
 
 
 def one_step(state: State, job: Job, micros: Sequence[Sequence[int]]) -> None:
-    """One update of the weights from the rows of ``micros``."""
-    units = sum(job.examples[row].units for micro in micros for row in micro)
+    """One update of the weights from the rows of ``micros``, in smaller ones from where memory runs out.
+
+    ResourceError where it does not suffice for a single row.
+    """
+    while not _gradients(state, job, smaller(micros, state.parts)):
+        if state.parts >= max(len(micro) for micro in micros):
+            raise ResourceError(
+                f"Memory does not suffice for one row at step {state.step + 1:,}.",
+                "Try a smaller --set model.max_length, --method lora, or a smaller --model.",
+            )
+        state.parts *= 2
+        job.say(f"Memory ran out at step {state.step + 1:,}: micro-batches are cut into {state.parts} from here on.")
+    trained = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
+    torch.nn.utils.clip_grad_norm_(trained, job.settings.clip)
+    state.optimizer.step()
+    state.step += 1
+
+
+def _gradients(state: State, job: Job, micros: Sequence[Sequence[int]]) -> bool:
+    """Those of the mean loss of all rows, which are counted; False, and nothing is, where memory ran out."""
     state.optimizer.zero_grad(set_to_none=True)
+    try:
+        loss, tokens = _backward(state, job, micros)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        return False
+    state.loss += loss
+    state.units += sum(job.examples[row].units for micro in micros for row in micro)
+    state.tokens += tokens
+    state.rows += sum(len(micro) for micro in micros)
+    return True
+
+
+def _backward(state: State, job: Job, micros: Sequence[Sequence[int]]) -> tuple[Tensor, int]:
+    """Adds the gradients up, micro-batch by micro-batch; the summed loss, and how many tokens were read."""
+    units = sum(job.examples[row].units for micro in micros for row in micro)
+    total, tokens = torch.zeros((), dtype=torch.float64), 0
     for index, micro in enumerate(micros):
         randomness(job.settings.seed, state.step, index)
         batch = job.encoder.collate([job.examples[row] for row in micro])
         agree(job.seen, micro, batch)
         recalled = job.kept.recalled(micro, batch) if job.kept is not None else nullcontext()
-        with arithmetic(job.precision), recalled:
+        with arithmetic(job.precision), without_padding(state.model, batch), recalled:
             loss = job.answer.loss(state.model, batch) / units
         loss.backward()  # type: ignore[no-untyped-call]
-        state.loss += loss.detach().double() * units
-        state.tokens += batch.tokens
-        state.rows += len(batch)
-    trained = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
-    torch.nn.utils.clip_grad_norm_(trained, job.settings.clip)
-    state.optimizer.step()
-    state.units += units
-    state.step += 1
+        total += loss.detach().double() * units
+        tokens += batch.tokens
+    return total, tokens
 
 
 def _progress(

@@ -9,7 +9,7 @@ and nothing is fast.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from torch.nn import Module
 from torch.nn.utils import clip_grad_norm_
@@ -23,8 +23,8 @@ from tuneproof.train.optim import set_lr, thaw
 from tuneproof.train.schedules import scale
 
 
-def plain(work: Work, steps: int) -> Iterator[float]:
-    """Trains ``steps`` steps from the pretrained weights; yields the mean loss per unit of each."""
+def plain(work: Work, steps: int) -> Generator[float, None, Module]:
+    """Trains ``steps`` steps from the pretrained weights; yields the mean loss per unit of each, returns the model."""
     settings, precision = work.config.train, work.config.model.precision
     state = opened(work)
     model, optimizer = as_peft_does(state.model), state.optimizer
@@ -45,6 +45,7 @@ def plain(work: Work, steps: int) -> Iterator[float]:
         clip_grad_norm_(trained, settings.clip)
         optimizer.step()
         yield total / units
+    return model
 
 
 def _steps(work: Work, steps: int) -> Iterator[list[list[int]]]:
