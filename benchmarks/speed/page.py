@@ -21,11 +21,10 @@ Results = dict[str, Any]
 def main() -> None:
     page = PAGE.read_text(encoding="utf-8")
     before, rest = page.split(BEGIN)
-    parts = [
-        write(json.loads((subjects.RESULTS / f"{name}.json").read_text()))
-        for name, write in SECTIONS.items()
-        if (subjects.RESULTS / f"{name}.json").is_file()
-    ]
+    found = {
+        name: json.loads(file.read_text()) for name in SECTIONS if (file := subjects.RESULTS / f"{name}.json").is_file()
+    }
+    parts = [targets(found), *(SECTIONS[name](results) for name, results in found.items())]
     PAGE.write_text(f"{before}{BEGIN}\n" + "\n".join(parts) + END + rest.split(END)[1], encoding="utf-8")
 
 
@@ -42,6 +41,35 @@ def where(here: Results) -> str:
         f"{versions}. Matrix products ran at {here['gflops']['bfloat16']:.0f} GFLOP/s in bf16 and "
         f"{here['gflops']['float32']:.0f} in fp32, copies at {here['copied_gb_per_second']:.0f} GB/s.\n"
     )
+
+
+def targets(found: Results) -> str:
+    """What was aimed at, and how far it is; lines whose script has not run are left out."""
+    rows: list[tuple[str, str, str]] = []
+
+    def line(what: str, aimed: str, value: float, holds: bool) -> None:
+        rows.append((what, aimed, f"{value:.2f}, {'holds' if holds else 'does not hold'}"))
+
+    for key, aims in (("lora", (10, 8)), ("encoder", (6, None))):
+        if key in found.get("peers", {}):
+            sides = dict(found["peers"][key]["sides"])
+            ours = sides.pop("tuneproof")
+            first, rates = next(iter(sides.values())), [one["rows_per_second"] for one in sides.values()]
+            times = ours["rows_per_second"] / first["rows_per_second"]
+            line(f"{key}: times the peer's defaults", f">= {aims[0]}", times, times >= aims[0])
+            if aims[1] is not None:
+                times = ours["rows_per_second"] / max(rates)
+                line(f"{key}: times the fastest of the peer", f">= {aims[1]}", times, times >= aims[1])
+                line("share of the GEMM rate", ">= .5", ours["share_of_gemm"], ours["share_of_gemm"] >= 0.5)
+                memory = ours["peak_gib"] / first["peak_gib"]
+                line("peak memory, of the peer's defaults (with checkpointing)", "<= .7", memory, memory <= 0.7)
+                memory = ours["peak_gib"] / max(sides.values(), key=lambda one: one["rows_per_second"])["peak_gib"]
+                line("peak memory, of the fastest of the peer", "<= .7", memory, memory <= 0.7)
+    for name, one in found.get("frozen", {}).items():
+        if name.startswith("SmolLM2"):
+            line(f"frozen layers kept, times as fast: {name}", ">= 10", one["gain"], one["gain"] >= 10)
+    text = "## What was aimed at\n\n" + table(("", "target", "here"), rows)
+    return text + "\nOne GPU: not run, there was none; `python benchmarks/speed/gpu.py` says so.\n"
 
 
 def peers(found: Results) -> str:
