@@ -84,7 +84,7 @@ class Layout:
 
     def as_batch(self, found: Tensor) -> Tensor:
         """(B, T, ...) from (1, N, ...)."""
-        return found[0].index_select(0, self.padded.flatten()).unflatten(0, self.padded.shape)
+        return found[0].index_select(0, self.padded.flatten()).view(*self.padded.shape, *found.shape[2:])
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
@@ -100,7 +100,7 @@ class Layout:
     def attend(self, one: Attention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """(1, N, H, D) from (1, H, N, D) and keys and values (1, K, N, D): each token sees the prefix and its row."""
         sizes = [group.tokens for group in self.groups]
-        queries, keys, values = (found[0].transpose(0, 1).split(sizes) for found in (query, key, value))
+        queries, keys, values = (torch.split(found[0].transpose(0, 1), sizes) for found in (query, key, value))
         begin = keys[0], values[0]
         each = zip(self.groups, queries, keys, values, strict=True)
         parts = [group.attend(one, q, k, v, *begin) for group, q, k, v in each]
@@ -125,7 +125,8 @@ class Group:
         longest = max(self.lengths)
         if longest == min(self.lengths):
             return None
-        into, out = [], []
+        into: list[int] = []
+        out: list[int] = []
         for row, (length, end) in enumerate(zip(self.lengths, accumulate(self.lengths), strict=True)):
             into += [*range(end - length, end), *[end - 1] * (longest - length)]
             out += range(row * longest, row * longest + length)
@@ -155,7 +156,7 @@ class Group:
         """(G, H, L, D) from (n, H, D)."""
         if self.padding is not None:
             found = _Moved.apply(found, *self.padding)  # type: ignore[no-untyped-call]
-        return found.unflatten(0, (len(self.lengths), -1)).transpose(1, 2)
+        return found.reshape(len(self.lengths), -1, *found.shape[1:]).transpose(1, 2)
 
 
 def _behind(prefix: Tensor, own: Tensor) -> Tensor:
