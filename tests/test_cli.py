@@ -592,8 +592,10 @@ def test_runs_lists_them_newest_first(command, finished, tmp_path: Path) -> None
 
 
 def test_resume_of_a_finished_run(command, finished) -> None:
-    said = command("resume", finished("text-classification", "full"))
-    assert said.code == 0 and "is finished" in said.out
+    run = finished("text-classification", "full")
+    (run / "ckpt" / "step-00000001").mkdir(parents=True)  # as a process leaves it that ends right after scoring
+    said = command("resume", run)
+    assert said.code == 0 and "is finished" in said.out and not (run / "ckpt").exists()
 
 
 def test_options_lists_every_one_with_its_help(command) -> None:

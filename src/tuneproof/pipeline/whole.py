@@ -61,6 +61,7 @@ def resume(path: str | Path, *, view: View) -> Run:
     run = Run.open(path)
     with run.locked():
         if run.asked["state"] == "scored":
+            run.forget_checkpoints()  # a process that ended just before it could
             view.say(f"{run.path} is finished: its page is {run.report}")
             return run
         if run.asked["state"] == "checked":
