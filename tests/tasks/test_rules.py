@@ -16,7 +16,7 @@ from tuneproof.config import build
 from tuneproof.modalities import Example
 from tuneproof.prepare import prepare
 from tuneproof.records import Prediction, Schema
-from tuneproof.tasks import TASKS, rules, task_of
+from tuneproof.tasks import TASKS, metrics, rules, task_of
 from tuneproof.tasks.classification import emphasis
 
 ANSWERS = {name: task.answer for name, task in TASKS.items()}
@@ -285,3 +285,9 @@ def test_a_test_without_the_rare_label_says_that_nothing_can_be_said() -> None:
     both = [System(name, "", "", said, answer.score(said), interval, gap) for name in ("the tuned model", "other")]
     told, word = headline(SimpleNamespace(systems=both), answer, "m")  # type: ignore[arg-type]
     assert word == "inconclusive" and "no row has the rare label" in told
+
+
+def test_always_the_same_answer_has_a_kappa_of_nought() -> None:
+    """In whole numbers: by means it was -6.7e-16 on a page."""
+    truth = ["1"] * 309 + ["2"] * 150 + ["3"] * 230
+    assert metrics.quadratic_kappa(truth, ["1"] * 689, ("1", "2", "3")) == 0.0

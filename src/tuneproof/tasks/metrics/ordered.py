@@ -23,11 +23,11 @@ def quadratic_kappa(truth: Sequence[Label], predicted: Sequence[Label], order: S
     a, b = _places(truth, order), _places(predicted, order)
     if not len(a):
         return None
-    observed = float(((a - b) ** 2).mean())
-    chance = float((a**2).mean() + (b**2).mean() - 2 * a.mean() * b.mean())  # of independent answers
+    observed = len(a) * int(((a - b) ** 2).sum())  # whole numbers: always the same answer is 0 and not nearly 0
+    chance = len(a) * int((a**2).sum() + (b**2).sum()) - 2 * int(a.sum()) * int(b.sum())  # of independent answers
     return 1 - observed / chance if chance > 0 else None
 
 
-def _places(labels: Sequence[Label], order: Sequence[Label]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _places(labels: Sequence[Label], order: Sequence[Label]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     at = {label: place for place, label in enumerate(order)}
-    return np.array([at[label] for label in labels], dtype=np.float64)
+    return np.array([at[label] for label in labels], dtype=np.int64)
