@@ -47,7 +47,7 @@ def main() -> None:
     for number in range(len(found["pairs"]), asked.pairs):
         found["pairs"].append(pair(train, test, number, asked.runs))
         verdicts = Counter(one["verdict"] for one in found["pairs"])
-        found |= {"verdicts": dict(verdicts), "commit": commit(), "rows": asked.rows, "options": OPTIONS}
+        found |= {"verdicts": dict(verdicts), "commit": commit(), "rows": asked.rows, "options": OPTIONS, **here()}
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(found, indent=1) + "\n")
         print(f"pair {number}: {found['pairs'][-1]['headline']}  {dict(verdicts)}", flush=True)
@@ -98,6 +98,17 @@ def pair(train: Path, test: Path, number: int, runs: Path) -> dict[str, Any]:
         "verdict": found["verdict"],
         "difference": {key: gap[key] for key in ("value", "low", "high", "p", "disagreement")},
         "headline": found["headline"],
+    }
+
+
+def here() -> dict[str, Any]:
+    from importlib.metadata import version
+
+    from tuneproof.device import machine
+
+    return {
+        "machine": machine().describe(),
+        "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
     }
 
 

@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from aa_runs import commit, here
+
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "check_all.json"
 PAGE = HERE.parent / "docs" / "checked.md"
@@ -78,7 +80,7 @@ def main() -> None:
         return
     found = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     for name in asked.only or SETS:
-        found[name] = one(asked.data / name.split()[0], name, asked.runs / name)
+        found[name] = {**one(asked.data / name.split()[0], name, asked.runs / name), "commit": commit(), **here()}
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(found, indent=1) + "\n")
         PAGE.write_text(page(found), encoding="utf-8")

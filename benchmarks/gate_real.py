@@ -18,23 +18,17 @@ import json
 import os
 import random
 import shutil
-import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from aa_runs import files
+import aa_runs
+from aa_runs import commit, files, here
 
 HERE = Path(__file__).parent
 UNSEEN = 600
 RESULTS = HERE / "results" / "gate_real.json"
-OPTIONS: dict[str, Any] = {
-    "method_name": "freeze",
-    "model_name": "minilm-l6",
-    "train_epochs": 3,
-    "check_effect": False,
-    "evaluate_retain_documents": 30,
-}
+OPTIONS: dict[str, Any] = {**aa_runs.OPTIONS, "model_name": "minilm-l6"}
 
 
 def main() -> None:
@@ -55,7 +49,7 @@ def main() -> None:
     for number in range(len(found["pairs"]), asked.pairs):
         found["pairs"].append(pair(train, test, others, number, asked.runs))
         found |= {kind: dict(Counter(one[kind]["verdict"] for one in found["pairs"])) for kind in ("shuffled", "equal")}
-        found |= {"commit": commit(), "rows": asked.rows, "options": OPTIONS}
+        found |= {"commit": commit(), "rows": asked.rows, "options": OPTIONS, **here()}
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(found, indent=1) + "\n")
         print(f"pair {number}: shuffled {found['shuffled']}, equal {found['equal']}", flush=True)
@@ -137,11 +131,6 @@ def apart(champion: Path, other: Path, rows: list[dict[str, str]]) -> dict[str, 
     ]
     gap = difference(*right)
     return {"n": gap.n, "value": gap.value, "low": gap.low, "high": gap.high, "p": gap.p}
-
-
-def commit() -> str:
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True, cwd=HERE, check=True).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def stepping(model: torch.nn.Module, ids: torch.Tensor, optimizer: torch.optim.Optimizer) -> Callable[[bool], None]:
-    causal = model.get_base_model()  # type: ignore[operator]
+    causal = model.get_base_model()
 
     def step(ours: bool) -> None:
         with torch.autocast(ids.device.type, dtype=torch.bfloat16):

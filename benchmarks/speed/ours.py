@@ -69,7 +69,7 @@ def roofline(work: Work, asked: dict[str, Any]) -> dict[str, float]:
     }
     weights = sum(p.numel() for p in inner.values())
     trained = sum(p.numel() for p in inner.values() if p.requires_grad)
-    head = 0 if asked["kind"] == "classes" else model.get_output_embeddings().weight.numel()  # type: ignore[operator]
+    head = 0 if asked["kind"] == "classes" else model.get_output_embeddings().weight.numel()
     inside = weights - (head if any("lm_head" in name for name in inner) else 0)
     tokens, learnt = sum(len(e) for e in work.train), sum(e.units for e in work.train)
     flops = 2 * tokens * (2 * inside + trained) + (4 * learnt * head)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tuneproof.evaluate.linear_head import STRENGTHS, _fitted, linear_head
+from tuneproof.evaluate.linear_head import STRENGTHS, fitted, linear_head
 
 
 def rows(count: int, noise: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -21,7 +21,7 @@ def rows(count: int, noise: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def test_as_good_as_the_best_strength(noise: float, count: int) -> None:
     vectors, labels = rows(count, noise, 0)
     unseen, truth = rows(2_000, noise, 1)
-    best = max(_fitted(vectors, labels, strength).score(unseen, truth) for strength in STRENGTHS)
+    best = max(fitted(vectors, labels, strength).score(unseen, truth) for strength in STRENGTHS)
     assert linear_head(vectors, labels, seed=0).score(unseen, truth) >= best - 0.02
 
 
@@ -30,7 +30,7 @@ def test_few_noisy_rows_are_held_back() -> None:
     unseen, truth = rows(2_000, 4.0, 1)
     chosen = linear_head(vectors, labels, seed=0)[-1].C
     assert chosen < 0.1
-    assert _fitted(vectors, labels, chosen).score(unseen, truth) > _fitted(vectors, labels, 1.0).score(unseen, truth)
+    assert fitted(vectors, labels, chosen).score(unseen, truth) > fitted(vectors, labels, 1.0).score(unseen, truth)
 
 
 def test_a_label_of_one_row_and_a_label_that_never_varies_in_a_fold() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuneproof.evaluate import tfidf_pairs
-from tuneproof.evaluate.linear_head import linear_head
+from tuneproof.evaluate.linear_head import chosen_strength, fitted
 from tuneproof.evaluate.vectors import LINEAR_ROWS, vectors
 from tuneproof.records import Prediction
 from tuneproof.tasks.multi_label import prediction
@@ -57,8 +57,12 @@ def frozen_each(rows: Rows) -> list[Prediction]:
     test = vectors(rows.base, rows.known, rows.test, rows.test_pairs)
     truth = _truth(rows.train)[chosen]
     shares = np.tile(truth.mean(axis=0), (len(rows.test), 1))  # of a label that all rows have, or none
-    for at in _varying(truth):
-        shares[:, at] = linear_head(train, truth[:, at], seed=rows.seed).predict_proba(test)[:, 1]
+    varying = _varying(truth)
+    if varying:  # chosen once, on the label that tells most
+        halved = min(varying, key=lambda at: abs(truth[:, at].mean() - 0.5))
+        strength = chosen_strength(train, truth[:, halved], rows.seed)
+    for at in varying:
+        shares[:, at] = fitted(train, truth[:, at], strength).predict_proba(test)[:, 1]
     return [prediction(rows.labels, one >= 0.5, true, one) for one, true in zip(shares, _truth(rows.test), strict=True)]
 
 

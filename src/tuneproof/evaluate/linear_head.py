@@ -26,10 +26,10 @@ LEAST = 1e-6  # probability that a label is given at least: it may be one that t
 def linear_head(vectors: Numbers, labels: Sequence[Any] | Numbers, *, seed: int) -> Any:
     """A fitted pipeline of scikit-learn: vectors (rows, width) at unit spread, then logistic regression."""
     truth = np.asarray(labels)
-    return _fitted(vectors, truth, _strength(vectors, truth, seed))
+    return fitted(vectors, truth, chosen_strength(vectors, truth, seed))
 
 
-def _strength(vectors: Numbers, truth: Numbers, seed: int) -> float:
+def chosen_strength(vectors: Numbers, truth: Numbers, seed: int) -> float:
     """The one with the greatest mean log probability of the right label in rows that were left out."""
     asked = np.random.default_rng(seed).permutation(len(truth))[:ASKED]
     parts = np.array_split(asked, FOLDS)[: 1 if len(asked) >= ENOUGH else FOLDS]
@@ -38,7 +38,7 @@ def _strength(vectors: Numbers, truth: Numbers, seed: int) -> float:
 
     def said(strength: float) -> float:
         return sum(
-            _told(_fitted(vectors[kept], truth[kept], strength), vectors[held], truth[held]) for kept, held in pairs
+            _told(fitted(vectors[kept], truth[kept], strength), vectors[held], truth[held]) for kept, held in pairs
         )
 
     return max(STRENGTHS, key=said)
@@ -52,7 +52,7 @@ def _told(head: Any, vectors: Numbers, truth: Numbers) -> float:
     return float(np.log(np.maximum(own, LEAST)).sum())
 
 
-def _fitted(vectors: Numbers, truth: Numbers, strength: float) -> Any:
+def fitted(vectors: Numbers, truth: Numbers, strength: float) -> Any:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
