@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny import chat_rows, write_jsonl
+from tiny import chat_rows, review_rows, write_csv, write_jsonl
 
 import tuneproof as tp
 from tuneproof.config import Data
 from tuneproof.errors import ConfigError, DataError
+from tuneproof.pipeline.judging import Again, score_again
+from tuneproof.pipeline.view import Quiet
 from tuneproof.prepare import Prepared, prepare
-from tuneproof.prepare.mixed import mixed, weights
+from tuneproof.prepare.mixed import mixed, once, weights
 from tuneproof.run import Run
 
 NAMES = ("one.jsonl", "other.jsonl")
@@ -132,6 +134,64 @@ def test_a_run_trains_on_the_mixture_and_shows_it(
     assert "do not add up" not in page and "copies by the files' weights" in page
 
 
-def test_a_task_without_dialogues_takes_no_weights(reviews: Path, tiny_bert: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"data\.weights would have no effect"):
-        tp.tune(reviews, runs=tmp_path, model_name=str(tiny_bert), data_weights="2,1", train_threads=1)
+# -- tasks without dialogues
+
+
+def test_a_classifier_trains_on_the_mixture_and_its_baselines_on_each_row_once(
+    tiny_bert: Path, tmp_path: Path, one_thread: None
+) -> None:
+    rows = review_rows(160)
+    files = [write_csv(tmp_path / "one.csv", rows[:80]), write_csv(tmp_path / "other.csv", rows[80:])]
+    options: dict[str, Any] = {"train_threads": 1, "model_precision": "fp32", "train_epochs": 1, "method_name": "full"}
+    run = tp.tune(
+        [str(file) for file in files], runs=tmp_path, model_name=str(tiny_bert), data_weights="3,1", **options
+    ).run
+    train, books = run.splits.train, Run.open(run.path).ledger
+    assert books.closes() and books.repeated[str(files[0])] * 3 == 2 * Counter(train.files)[str(files[0])]
+    assert run.read_json("data/tokens.json")["splits"]["train"]["rows"] == len(train)
+    (majority,) = {line["baselines"]["always the most frequent label"]["pred"] for line in lines(run)}
+    taken = [train.columns["label"][index] for index in once(train.columns["id"])]
+    assert len(taken) == len(train) - sum(books.repeated.values())
+    assert majority == max(sorted(set(taken)), key=taken.count)
+    score_again(run.path, Again(), view=Quiet())
+    assert len(lines(run)) == len(run.splits.test), "scored again on what was mixed"
+
+
+def lines(run: Run) -> list[dict[str, Any]]:
+    return run.read_lines("eval/test/predictions.jsonl")
+
+
+def test_a_label_that_nobody_is_left_to_teach_is_refused(tmp_path: Path, answers: Mapping[str, Any]) -> None:
+    files = [
+        write_csv(tmp_path / "one.csv", review_rows(60)),
+        write_csv(tmp_path / "other.csv", [{"text": f"row {n} of it", "label": "odd"} for n in range(20)]),
+    ]
+    whole = prepare(files, Data(), answers, ("one.csv", "other.csv"))
+    with pytest.raises(DataError, match='leaves no train row with "odd"'):
+        mixed(whole, {"one.csv": 1.0, "other.csv": 1e-6})
+
+
+def test_a_type_of_entity_that_nobody_is_left_to_teach_is_refused(
+    tagged: Path, tmp_path: Path, answers: Mapping[str, Any]
+) -> None:
+    other = write_jsonl(
+        tmp_path / "other.jsonl", [{"tokens": [f"w{n}", "zinc"], "ner_tags": ["O", "B-METAL"]} for n in range(20)]
+    )
+    whole = prepare([tagged, other], Data(), answers, ("one", "other"))
+    assert len(mixed(whole, {"one": 1.0, "other": 3.0}).splits.train) > len(whole.splits.train)
+    with pytest.raises(DataError, match='leaves no train row with "METAL"'):
+        mixed(whole, {"one": 1.0, "other": 1e-6})
+
+
+def test_numbers_are_scaled_by_the_mixed_rows(tmp_path: Path, answers: Mapping[str, Any]) -> None:
+    files = [
+        write_csv(tmp_path / name, [{"text": f"{name} {n}", "score": base + n / 7} for n in range(40)])
+        for name, base in (("low.csv", 0.0), ("high.csv", 100.0))
+    ]
+    whole = prepare(files, Data(), answers, ("low.csv", "high.csv"))
+    made = mixed(whole, {"low.csv": 1.0, "high.csv": 4.0})
+    numbers = list(made.splits.train.columns["target"])
+    assert made.schema.scale is not None and whole.schema.scale is not None
+    assert made.schema.scale[0] == pytest.approx(sum(numbers) / len(numbers))
+    assert made.schema.scale[0] > whole.schema.scale[0]
+    assert made.manifest["schema"]["scale"] == made.schema.scale

@@ -28,6 +28,7 @@ from tuneproof.prepare.check.compared import Compared
 from tuneproof.prepare.check.leakage import LEAST
 from tuneproof.prepare.clean import clean
 from tuneproof.prepare.ledger import changed, file_record
+from tuneproof.prepare.mixed import once
 from tuneproof.prepare.read import read
 from tuneproof.prepare.schema import infer
 from tuneproof.prepare.tokens import Encoded, encode
@@ -74,6 +75,7 @@ def keep_baseline(path: str | Path, to: Path) -> Path:
     if "tfidf-linear" not in this.answer.baselines:
         raise ConfigError(f"{run.path} is for {this.name}, which has no TF-IDF baseline.", "It is one of classifiers.")
     train = run.splits.train
+    train = train.take(once(train.columns["id"]))
     if "second" in train.columns:
         raise ConfigError(f"{run.path} is about pairs of texts; the baseline of single texts alone can be kept.")
     number = {label: index for index, label in enumerate(schema.labels)}
@@ -192,6 +194,7 @@ def _subject(
     run: Run, config: Config, table: Table, leaked: int, data: Path | None, asks: ModelFacts | None
 ) -> Subject:
     schema, this, train = run.schema, task_of(run.schema), run.splits.train
+    train = train.take(once(train.columns["id"]))
     encoder = MODALITIES[this.modality](run.model, config.model.max_length)
     examples: Mapping[str, Any] = _encoded(train, table, schema, this, encoder, config).examples
     return Subject(

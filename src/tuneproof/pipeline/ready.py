@@ -95,7 +95,7 @@ def make(inputs: Inputs, asked: Config, view: View) -> Made:
     look = embedder(this, prepared.schema, found, asked, view, known)
     diagnosis = diagnose(prepared, this.answer, look, asked, view)
     prepared = diagnosis.prepared
-    if asked.data.weights is not None and "data.weights" in this.answer.options:
+    if asked.data.weights is not None:
         prepared = mixed(prepared, weights(asked.data.weights, inputs.names))
     view.say(f"Counting the tokens of {sum(prepared.ledger.used.values()):,} rows")
     data = asked.data

@@ -30,6 +30,7 @@ from tuneproof.pipeline.view import View
 from tuneproof.predict import Known
 from tuneproof.prepare import render_data
 from tuneproof.prepare.ledger import changed
+from tuneproof.prepare.mixed import once
 from tuneproof.prepare.read import read
 from tuneproof.records import Job, ModelFacts
 from tuneproof.run import Run
@@ -107,13 +108,13 @@ def _subject(run: Run, ready: Ready, config: Config, retained: Sequence[Document
     splits, examples = ready.encoded.splits, ready.encoded.examples
     ids, schema = splits.validation.columns["id"], ready.schema
     _, spared = divided(ids, examples["validation"], schema.choices, schema.unanswered)
-    both = {name: examples[name] for name in ("train", "test")}
+    rows = once(splits.train.columns["id"])
     return Subject(
         config,
         ready.schema,
-        splits.train,
+        splits.train.take(rows),
         splits.test,
-        both,
+        {"train": [examples["train"][row] for row in rows], "test": examples["test"]},
         spared,
         retained,
         splits.validation,

@@ -67,7 +67,6 @@ class Instruction(Likeliest):
     kinds: ClassVar[tuple[str, ...]] = ("decoder",)
     options: ClassVar[frozenset[str]] = frozenset(
         {
-            "data.weights",
             "evaluate.answers",
             "evaluate.max_new_tokens",
             "evaluate.repetition_penalty",
