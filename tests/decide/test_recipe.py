@@ -277,3 +277,23 @@ def test_reading_rows_once_more_to_see_how_far_it_moved_comes_out_of_the_budget(
     assert more == pytest.approx(2 * 64 * 300 * 4e-5 / 60)
     fewer = [fit_budget(config, COST, volume)["evaluate.test_rows"].value for volume in (still, moved)]
     assert fewer[1] < fewer[0]
+
+
+@pytest.mark.parametrize("task", ["text-classification", "token-classification", "question-answering"])
+def test_a_new_head_gets_more_passes_over_a_small_file(task: str) -> None:
+    recipe = TASKS[task].answer.recipe
+    usual, batch = recipe["train.epochs"][0], recipe["train.batch_size"][0]
+    few, many = decided(task=task, rows=30 * batch), decided(task=task, rows=1000 * batch)
+    assert few.config.train.epochs == 20 and total_steps(few.config, 30 * batch) == 600
+    assert f"{usual * 30:,.0f} steps" in few.settings["train.epochs"].reason
+    assert many.config.train.epochs == usual
+    assert decided(task=task, rows=10).config.train.epochs == 20
+
+
+def test_a_chat_model_does_not_go_over_a_small_file_more_often() -> None:
+    for task in ("instruction", "instructed-classification"):
+        assert decided(task=task, rows=100).config.train.epochs == TASKS[task].answer.recipe["train.epochs"][0]
+
+
+def test_passes_that_were_asked_for_stay() -> None:
+    assert decided({"train.epochs": 1.0}, rows=100).config.train.epochs == 1

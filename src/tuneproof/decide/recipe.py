@@ -41,6 +41,12 @@ UNTRAINED: dict[str, dict[str, tuple[Any, str]]] = {
         "train.lr": (1e-3, "the model was never trained: a high rate can destroy nothing"),
     }
 }
+# A head that starts from nothing needs steps, not passes (arXiv 2006.05987, 2006.04884): with the few of a small file
+# it is cut off while it still learns. What was measured here stands in docs/log.md, 2026-11-26.
+STEPS_OF_A_HEAD, MOST_PASSES = 600, 20.0
+NEW_HEADS = frozenset(
+    {"AutoModelForSequenceClassification", "AutoModelForTokenClassification", "AutoModelForQuestionAnswering"}
+)
 MICRO_TOKENS = 8192  # of one micro-batch: its activations stay within about 2 GiB for a model of SMALL size
 
 
@@ -73,7 +79,7 @@ def decide(config: Config, situation: Situation, given: Mapping[str, Setting]) -
     settings = {
         name: given.get(name, Setting(config.get(name), "you asked for it", "you")) for name in sorted(config.asked)
     }
-    for rule in (_method, _untrained, _precision, _training, _rates, _pace, _validation, _answers, _retained):
+    for rule in (_method, _untrained, _precision, _passes, _training, _rates, _pace, _validation, _answers, _retained):
         for name, (value, reason) in rule(config, situation).items():
             if config.get(name) is None and not _idle(name, config, situation.answer):
                 settings[name] = Setting(value, reason, "rule")
@@ -136,6 +142,18 @@ def _precision(config: Config, at: Situation) -> Values:
     else:
         scoring = (config.model.precision or training, "as in training: full precision would take most of the run")
     return {"model.precision": (training, gain), "evaluate.precision": scoring}
+
+
+def _passes(config: Config, at: Situation) -> Values:
+    """More passes over a file so small that the task's own would be a few hundred steps."""
+    if at.answer.auto not in NEW_HEADS:
+        return {}
+    rows = config.train.batch_size or at.answer.recipe["train.batch_size"][0]
+    per_epoch, usual = -(-at.train_rows // rows), at.answer.recipe["train.epochs"][0]
+    wanted = min(MOST_PASSES, float(-(-STEPS_OF_A_HEAD // per_epoch)))
+    if wanted <= usual:
+        return {}
+    return {"train.epochs": (wanted, f"{usual:g} would be {usual * per_epoch:,.0f} steps, few for a new head")}
 
 
 def _training(config: Config, at: Situation) -> Values:
