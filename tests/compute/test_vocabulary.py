@@ -39,6 +39,22 @@ def test_loss_and_gradients(few: None, trains: bool, bias: bool) -> None:
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("trains", [True, False])
+def test_each_token_counts_as_much_as_its_weight(few: None, trains: bool, bias: bool) -> None:
+    states, head, targets = made(23, 61, 8, bias)
+    head.requires_grad_(trains)
+    weights = torch.rand(23) * 3 * (torch.arange(23) % 4 > 0)  # some of them 0
+    wanted = [states, *(parameter for parameter in head.parameters() if trains)]
+    expected = (cross_entropy(head(states), targets, reduction="none") * weights).sum()
+    found = summed_loss(states, head, targets, weights)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+    for one, other in zip(
+        torch.autograd.grad(found / 7, wanted), torch.autograd.grad(expected / 7, wanted), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
 @given(st.integers(0, 40), st.integers(2, 90))
 def test_any_number_of_tokens(tokens: int, words: int) -> None:
     states, head, targets = made(tokens, words, 5)

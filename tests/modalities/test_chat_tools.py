@@ -133,6 +133,22 @@ def test_an_answer_of_weight_0_is_read_and_not_learnt(encoders: dict[str, ChatEn
     assert encoder.prompt(weighted[:3]).ids == encoder.prompt(turns[:3]).ids
 
 
+@pytest.mark.parametrize("name", list(FORMATS))
+def test_weights_lie_on_the_tokens_of_their_answers(encoders: dict[str, ChatEncoder], name: str) -> None:
+    encoder = encoders[name]
+    turns = [said("user", "a"), said("assistant", "b", weight=0.25), said("user", "c"), said("assistant", "d")]
+    plain = [{key: value for key, value in turn.items() if key != "weight"} for turn in turns]
+    found, whole = encoder.example(turns), encoder.example(plain)
+    assert found.ids == whole.ids and found.loss == whole.loss and whole.weights is None and found.weights is not None
+    pieces = encoder.view(turns)
+    assert [piece.weight for piece in pieces if piece.learnt] == [0.25, 1.0]
+    assert list(found.weights) == [piece.weight * piece.learnt for piece in pieces for _ in piece.ids]
+    assert found.weight == sum(found.weights) and whole.weight == whole.units
+    batch = encoder.collate([whole, found])
+    assert batch.weights is not None and batch.weights.sum(-1).tolist() == [whole.units, found.weight]
+    assert encoder.prompt(turns[:3]).ids == encoder.prompt(plain[:3]).ids
+
+
 # -- odd templates
 
 
@@ -176,7 +192,7 @@ class Shifted(ChatEncoder):
 
     def _encode(self, pieces: Any) -> Any:
         rendered = super()._encode(pieces)
-        return dataclasses.replace(rendered, loss=[False, *rendered.loss[:-1]])
+        return dataclasses.replace(rendered, weights=[0.0, *rendered.weights[:-1]])
 
 
 class Swapped(ChatEncoder):

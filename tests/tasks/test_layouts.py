@@ -248,12 +248,20 @@ def test_alpaca_joins_instruction_and_input() -> None:
         (turns(("user", "x"), ("system", "y"), ("assistant", "z")), "bad turn order"),
         ({"messages": [{"role": "assistant", "content": "x", "weight": 0}]}, "every answer has the weight 0"),
         (
-            {"messages": [{"role": "assistant", "content": "x", "weight": 0.5}]},
-            "message weight that is neither 0 nor 1",
+            {"messages": [{"role": "assistant", "content": "x", "weight": -0.5}]},
+            "message weight that is negative or no number",
+        ),
+        (
+            {"messages": [{"role": "assistant", "content": "x", "weight": float("nan")}]},
+            "message weight that is negative or no number",
+        ),
+        (
+            {"messages": [{"role": "assistant", "content": "x", "weight": float("inf")}]},
+            "message weight that is negative or no number",
         ),
         (
             {"messages": [{"role": "assistant", "content": "x", "weight": "1"}]},
-            "message weight that is neither 0 nor 1",
+            "message weight that is negative or no number",
         ),
         (
             {"messages": [{"role": "user", "content": "x", "weight": 1}]},
@@ -337,6 +345,16 @@ def test_ids_of_tool_calls_stay() -> None:
 def test_a_call_is_followed_by_its_result(order: list[int]) -> None:
     with pytest.raises(layouts.Unusable, match="bad turn order"):
         layouts.canonical_messages({"messages": [CALLED[index] for index in order]}, MESSAGES)
+
+
+def test_weights_other_than_1_stay() -> None:
+    messages = turns(("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d"))["messages"]
+    row = {"messages": [{**m, "weight": w} for m, w in zip(messages, (None, 0.25, None, 3), strict=True)]}
+    found = layouts.canonical_messages(row, MESSAGES)["messages"]
+    assert [message.get("weight") for message in found] == [None, 0.25, None, 3]
+    assert layouts.remarks(Table({"id": ["1"], "messages": [found]}, [1], "a.jsonl")) == [
+        "1 conversation with answers of another weight than 1; each of their tokens counts that much in the loss"
+    ]
 
 
 def test_weights_of_0_stay_and_of_1_go() -> None:

@@ -1,6 +1,7 @@
 """Losses over a vocabulary, some tokens at a time: logits of all tokens never exist at once.
 
     summed_loss(states, head, targets)             # scalar, fp32: torch's cross entropy of head(states), summed
+    summed_loss(states, head, targets, weights)    # the same, each token times its weight, (N,)
     nll, hit = loss_and_hit(states, head, targets) # (N,) each, for scoring
 
 Logits are fp32 and there are 49,152 of them for each token of SmolLM2: with their softmax and their gradient a step of
@@ -21,13 +22,15 @@ from torch.nn.functional import cross_entropy
 LOGITS = 2**24  # that exist at once: 64 MiB
 
 
-def summed_loss(states: Tensor, head: Module, targets: Tensor) -> Tensor:
-    """Sum of the loss of N tokens, from states (N, width) and the ids that are right, (N,)."""
+def summed_loss(states: Tensor, head: Module, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Sum of the loss of N tokens, from states (N, width), the right ids (N,) and how much each counts (N,)."""
     if type(head) is not Linear or head.bias is not None or states.numel() == 0:
-        return cross_entropy(head(states).float(), targets, reduction="sum")
+        if weights is None:
+            return cross_entropy(head(states).float(), targets, reduction="sum")
+        return (cross_entropy(head(states).float(), targets, reduction="none") * weights).sum()
     device = states.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
-    found: Tensor = _Summed.apply(states, head.weight, targets, dtype)  # type: ignore[no-untyped-call]
+    found: Tensor = _Summed.apply(states, head.weight, targets, weights, dtype)  # type: ignore[no-untyped-call]
     return found
 
 
@@ -51,7 +54,9 @@ class _Summed(torch.autograd.Function):
     """Products in ``dtype``, the rest in fp32. Gradients are made on the way and scaled in the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype) -> Tensor:
+    def forward(
+        ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, weights: Tensor | None, dtype: torch.dtype
+    ) -> Tensor:
         s, w = states.to(dtype), weight.to(dtype)  # (N, width), (words, width)
         wanted, trains = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
         g_states = torch.empty_like(states) if wanted else None
@@ -59,13 +64,16 @@ class _Summed(torch.autograd.Function):
         total = torch.zeros((), dtype=torch.float32, device=s.device)
         for part in _stretches(len(s), len(w)):
             right = targets[part, None]
+            counts = None if weights is None else weights[part, None]
             logits = (s[part] @ w.t()).float()  # (n, words)
             norm = logits.logsumexp(-1, keepdim=True)
-            total += (norm - logits.gather(-1, right)).sum()
+            nll = norm - logits.gather(-1, right)
+            total += (nll if counts is None else nll * counts).sum()
             if not wanted and not trains:
                 continue
             likely = logits.sub_(norm).exp_()
-            gradient = likely.scatter_add_(-1, right, torch.full_like(norm, -1.0)).to(dtype)
+            gradient = likely.scatter_add_(-1, right, torch.full_like(norm, -1.0))
+            gradient = (gradient if counts is None else gradient.mul_(counts)).to(dtype)
             if g_states is not None:
                 g_states[part] = gradient @ w
             if g_weight is not None:
@@ -79,4 +87,4 @@ class _Summed(torch.autograd.Function):
         scaled = (
             None if gradient is None else gradient * scale.to(gradient.dtype) for gradient in (g_states, g_weight)
         )
-        return *scaled, None, None
+        return *scaled, None, None, None

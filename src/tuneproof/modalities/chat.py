@@ -50,13 +50,18 @@ class NotShown(CheckError):
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A dialogue as text pieces and as ids; ``loss[i]`` says that ``ids[i]`` is learnt."""
+    """A dialogue as text pieces, each with the weight of its tokens in the loss, and as ids; 0 is not learnt."""
 
-    pieces: tuple[tuple[str, bool], ...]
+    pieces: tuple[tuple[str, float], ...]
     ids: list[int]
-    loss: list[bool]
+    weights: list[float]  # of ``ids``
     counts: tuple[int, ...]  # ids of each piece; one more stands before them where the tokenizer adds BOS
     neutralised: int  # special tokens' texts in the messages, read as letters
+
+    @property
+    def loss(self) -> list[bool]:
+        """Of each id whether it is learnt."""
+        return [weight != 0 for weight in self.weights]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +70,10 @@ class _Dialogue:
 
     messages: Sequence[Message]
     tools: Tools | None
-    learnt: Sequence[bool]  # of each message
+    weights: Sequence[float]  # of each message; 0 where it is not learnt
 
     def first(self, count: int) -> _Dialogue:
-        return _Dialogue(self.messages[:count], self.tools, self.learnt[:count])
+        return _Dialogue(self.messages[:count], self.tools, self.weights[:count])
 
 
 class ChatEncoder:
@@ -111,12 +116,12 @@ class ChatEncoder:
         if done and not done[-1][1]:
             rest = done[-1][0] + rest
             done = done[:-1]
-        return self._encode((*((piece, False) for piece, _ in done), (rest, False)))
+        return self._encode((*((piece, 0.0) for piece, _ in done), (rest, 0.0)))
 
-    def _pieces(self, dialogue: _Dialogue) -> tuple[tuple[str, bool], ...]:
+    def _pieces(self, dialogue: _Dialogue) -> tuple[tuple[str, float], ...]:
         """Text between the answers, and answers; each assistant turn is one piece, learnt unless its weight is 0."""
         full = self._template(dialogue)
-        pieces: list[tuple[str, bool]] = []
+        pieces: list[tuple[str, float]] = []
         at = 0
         for index, message in enumerate(dialogue.messages):
             if message["role"] == "tool" and not writes(full, message["content"]):
@@ -128,11 +133,11 @@ class ChatEncoder:
             end = start + self._answer_length(full[start : len(self._prefix(full, with_it))], message)
             if index == 1 and self._holds_other(full[start:end], message, dialogue.messages[0]):
                 raise self._unprovable("the system prompt is rendered within the assistant's first turn")
-            pieces += [(full[at:start], False), (full[start:end], dialogue.learnt[index])]
+            pieces += [(full[at:start], 0.0), (full[start:end], dialogue.weights[index])]
             at = end
         if not writes(full, names(dialogue.tools or ())):
             raise self._unprovable("the tools are not in the rendered dialogue")
-        return tuple(piece for piece in (*pieces, (full[at:], False)) if piece[0])
+        return tuple(piece for piece in (*pieces, (full[at:], 0.0)) if piece[0])
 
     def _opening(self, full: str, dialogue: _Dialogue) -> int:
         """Where the text of a dialogue's very first turn begins, when that turn is the assistant's: many templates
@@ -140,7 +145,7 @@ class ChatEncoder:
         turns render alike comes before the text."""
         said = str(dialogue.messages[0]["content"]).lstrip()
         turn = {"role": "assistant", "content": "b" if said.startswith("a") else "a"}
-        other = self._template(_Dialogue([turn], dialogue.tools, [True]))
+        other = self._template(_Dialogue([turn], dialogue.tools, [1.0]))
         alike = next((at for at, (x, y) in enumerate(zip(full, other, strict=False)) if x != y), len(full))
         if not full[alike:].lstrip().startswith(said[:20]):
             raise self._unprovable("a dialogue that begins with the assistant does not render as given")
@@ -198,9 +203,9 @@ class ChatEncoder:
 
     def _dialogue(self, messages: Sequence[Message], tools: Tools | None) -> _Dialogue:
         """What is rendered: every special token's text in messages and tools guarded, weights apart."""
-        learnt = [message["role"] == "assistant" and message.get("weight", 1) != 0 for message in messages]
+        weights = [float(message.get("weight", 1)) * (message["role"] == "assistant") for message in messages]
         plain = [{key: value for key, value in message.items() if key != "weight"} for message in messages]
-        return _Dialogue(self._safe(plain), self._safe(tools) if tools else None, learnt)
+        return _Dialogue(self._safe(plain), self._safe(tools) if tools else None, weights)
 
     def _safe(self, value: Any) -> Any:
         """``value`` with every special token's text in its strings guarded."""
@@ -217,15 +222,15 @@ class ChatEncoder:
 
     # -- text to ids
 
-    def _encode(self, pieces: tuple[tuple[str, bool], ...]) -> Rendered:
+    def _encode(self, pieces: tuple[tuple[str, float], ...]) -> Rendered:
         spans = [self._ids(text) for text, _ in pieces]
         ids = [id for span in spans for id in span]
-        loss = [learnt for (_, learnt), span in zip(pieces, spans, strict=True) for _ in span]
+        weights = [weight for (_, weight), span in zip(pieces, spans, strict=True) for _ in span]
         if self._adds_bos and (not ids or ids[0] != self.bos):
-            ids, loss = [self.bos, *ids], [False, *loss]
-        shown = tuple((GUARDED.sub(lambda match: self._meant(match[1]), text), learnt) for text, learnt in pieces)
+            ids, weights = [self.bos, *ids], [0.0, *weights]
+        shown = tuple((GUARDED.sub(lambda match: self._meant(match[1]), text), weight) for text, weight in pieces)
         orders = sum(self._meant(code) != GUARD for text, _ in pieces for code in GUARDED.findall(text))
-        return Rendered(shown, ids, loss, tuple(map(len, spans)), orders)
+        return Rendered(shown, ids, weights, tuple(map(len, spans)), orders)
 
     def _ids(self, text: str) -> list[int]:
         """Ids of a rendered text: what is guarded in it as letters, the rest as the template means it."""
@@ -257,15 +262,16 @@ class ChatEncoder:
             if not uses_tools(messages, tools):
                 raise
             raise NotShown(f"The model's chat template does not show the tools of a row: {error.message}") from error
-        return Example(rendered.ids, loss=rendered.loss, neutralised=rendered.neutralised)
+        weights = rendered.weights if set(rendered.weights) - {0.0, 1.0} else None
+        return Example(rendered.ids, loss=rendered.loss, weights=weights, neutralised=rendered.neutralised)
 
     def view(self, messages: Sequence[Message], tools: Tools | None = None) -> list[Piece]:
         """The whole dialogue as a person reads it, each piece with its ids; BOS is one of its own where it is added."""
         rendered = self.render(messages, tools)
         at = len(rendered.ids) - sum(rendered.counts)
         found = [Piece(str(self.tokenizer.bos_token), False, rendered.ids[:at])] if at else []
-        for (text, learnt), count in zip(rendered.pieces, rendered.counts, strict=True):
-            found.append(Piece(text, learnt, rendered.ids[at : at + count]))
+        for (text, weight), count in zip(rendered.pieces, rendered.counts, strict=True):
+            found.append(Piece(text, weight != 0, rendered.ids[at : at + count], weight or 1.0))
             at += count
         return found
 
@@ -273,15 +279,16 @@ class ChatEncoder:
         """Prove one row: its ids spell its pieces, the learnt ones what is to be learnt; the mask is not empty, each
         answer is closed by a learnt end of turn, and there is at most one BOS."""
         self._check_mask(rendered)
-        if not any(rendered.loss):
+        loss = rendered.loss
+        if not any(loss):
             raise CheckError("A row has no token that carries loss.", "Every row needs an answer of the assistant.")
-        if rendered.loss[0]:
+        if loss[0]:
             raise CheckError("A row begins with a token to learn, and nothing comes before it to predict it from.")
         answers = [text for text, learnt in rendered.pieces if learnt]
         closed = sum(
             1
-            for i, (id, learnt) in enumerate(zip(rendered.ids, rendered.loss, strict=True))
-            if learnt and id in self._special and (i + 1 == len(rendered.ids) or not rendered.loss[i + 1])
+            for i, (id, learnt) in enumerate(zip(rendered.ids, loss, strict=True))
+            if learnt and id in self._special and (i + 1 == len(rendered.ids) or not loss[i + 1])
         )
         if closed < len(answers):
             raise CheckError("An answer's end-of-turn token carries no loss: the model could not learn to stop.")
@@ -293,12 +300,12 @@ class ChatEncoder:
     def _check_mask(self, rendered: Rendered) -> None:
         """The ids of each piece, read back, are its text, and all of them are learnt or none."""
         at = len(rendered.ids) - sum(rendered.counts)
-        if any(rendered.loss[:at]) or len(rendered.loss) != len(rendered.ids):
+        if any(rendered.weights[:at]) or len(rendered.weights) != len(rendered.ids):
             raise CheckError("The mask of a row is not as long as its ids, or begins with a token that nobody said.")
-        for (text, learnt), count in zip(rendered.pieces, rendered.counts, strict=True):
-            ids, loss = rendered.ids[at : at + count], rendered.loss[at : at + count]
+        for (text, weight), count in zip(rendered.pieces, rendered.counts, strict=True):
+            ids, weights = rendered.ids[at : at + count], rendered.weights[at : at + count]
             at += count
-            if any(one != learnt for one in loss):
+            if any(one != weight for one in weights):
                 raise CheckError(f"The mask of a row does not fit its text: {text[-40:]!r} is learnt in part only.")
             if not self._spells(ids, text):
                 raise CheckError(f"The ids of a row do not spell its text: {text[-40:]!r} comes out otherwise.")
@@ -317,7 +324,7 @@ class ChatEncoder:
     def stops(self) -> list[int]:
         """Ids that end an answer in generation: the end of turn as the template writes it, and the end of text."""
         rendered = self.render([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}])
-        last = max(i for i, learnt in enumerate(rendered.loss) if learnt)
+        last = max(i for i, weight in enumerate(rendered.weights) if weight)
         return sorted({rendered.ids[last], self.tokenizer.eos_token_id} - {None})
 
     def cut(self, example: Example) -> Example:

@@ -25,6 +25,7 @@ class Example:
     """One row: a sequence of tokens or, with ``parts``, several (windows of a long text, the texts of a pair).
 
     A row with ``loss``, ``tags`` or ``target`` is as many units of loss as it has learnt tokens; any other row is one.
+    A unit counts 1, or what ``weights`` say.
     """
 
     ids: Sequence[int]
@@ -40,6 +41,7 @@ class Example:
     about: Any = None  # what the task needs to read an answer from the model's figures; no model sees it
     halves: tuple[tuple[int, int], tuple[int, int]] | None = None  # of a pair in one sequence: where each text stands
     room: int = 0  # tokens beyond its own that a model has to read at once to answer it
+    weights: Sequence[float] | None = None  # how much each token counts in the loss; None: those of ``loss`` 1 each
     shorter: Callable[[], Example | None] | None = None  # makes the row within the limit, where it may not lose its end
 
     def __len__(self) -> int:
@@ -59,6 +61,11 @@ class Example:
             return sum(tag != IGNORED for tag in self.tags)
         return 1 if self.target is None else len(self.target)
 
+    @property
+    def weight(self) -> float:
+        """What this row adds to the number that the summed loss is divided by: its units, each as much as it counts."""
+        return self.units if self.weights is None else sum(self.weights)
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -76,6 +83,7 @@ class Batch:
     tags: Tensor | None = None  # (S, T) int64, IGNORED where there is no loss
     spans: Tensor | None = None  # (S, 2) int64
     target: Tensor | None = None  # (S, U) int64, IGNORED where there is no loss
+    weights: Tensor | None = None  # (S, T) fp32, 0 where there is no loss; None: every unit counts 1
     about: Sequence[Any] = ()  # (B,) of the examples
 
     def __len__(self) -> int:
@@ -101,6 +109,7 @@ class Piece:
     text: str
     learnt: bool
     ids: Sequence[int]
+    weight: float = 1.0  # of each of its tokens in the loss, where they are learnt
 
 
 class Encoder(Protocol):
@@ -131,6 +140,7 @@ def collate(examples: Sequence[Example], pad_id: int) -> Batch:
         ids=padded([piece.ids for piece in sequences], pad_id),
         mask=padded([[1] * len(piece) for piece in sequences], 0),
         loss=_padded_where_all([piece.loss for piece in sequences], False, torch.bool),
+        weights=_weights(sequences),
         labels=torch.tensor(labels) if len(labels) == len(examples) else None,
         units=sum(example.units for example in examples),
         tokens=sum(len(example) for example in examples),
@@ -159,13 +169,22 @@ def _padded_where_all(
     return padded(known, filler, dtype) if len(known) == len(rows) else None
 
 
+def _weights(sequences: Sequence[Example]) -> Tensor | None:
+    if all(piece.weights is None for piece in sequences):
+        return None
+    found = [piece.weights if piece.weights is not None else list(map(float, piece.loss or ())) for piece in sequences]
+    wide = max(len(piece) for piece in sequences)
+    return torch.tensor([[*row, *[0.0] * (wide - len(row))] for row in found], dtype=torch.float32)
+
+
 def shortened(example: Example, keep: int, end: Sequence[int] = ()) -> Example:
     """The first ``keep`` tokens, the last of them replaced by ``end`` (a closing special token, say)."""
     ids = [*example.ids[: keep - len(end)], *end]
     loss = None if example.loss is None else list(example.loss[: len(ids)])
+    weights = None if example.weights is None else list(example.weights[: len(ids)])
     types = None if example.types is None else list(example.types[: len(ids)])
     tags = None if example.tags is None else [*example.tags[: keep - len(end)], *[IGNORED] * len(end)]
-    return replace(example, ids=ids, loss=loss, types=types, tags=tags)
+    return replace(example, ids=ids, loss=loss, weights=weights, types=types, tags=tags)
 
 
 def shortened_pair(example: Example, keep: int) -> Example:

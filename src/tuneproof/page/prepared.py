@@ -117,7 +117,8 @@ def training_view(report: View) -> View | None:
     for one in mappings(report.get("training_view")):
         pieces: list[dict[str, Any]] = []
         for piece in mappings(one.get("pieces")):
-            kind = {"loss": bool(piece.get("loss")), "cut": bool(piece.get("cut"))}
+            weight = numbers.real(piece.get("weight"))
+            kind = {"loss": bool(piece.get("loss")), "cut": bool(piece.get("cut")), "weight": weight}
             if pieces and {key: pieces[-1][key] for key in kind} == kind:
                 pieces[-1]["text"] += str(piece.get("text") or "")
             else:

@@ -21,7 +21,8 @@ def training_view(encoded: Encoded, answer: Answer, encoder: Encoder) -> list[di
     """``view`` of data/tokens.json: the first train row, the longest, and the most suspicious ones, each once.
 
     A row is its ``title``, its number ``row`` among the train rows, ``id``, ``file`` and ``line``, and ``pieces``: the
-    text, whether it carries ``loss``, its token ``ids``, and whether it is ``cut``: beyond the limit, never read.
+    text, whether it carries ``loss``, the ``weight`` of its tokens there, its token ``ids``, and whether it is ``cut``:
+    beyond the limit, never read.
     """
     table = encoded.splits.train
     if not len(table):
@@ -70,17 +71,17 @@ def _within(pieces: Sequence[Piece], encoder: Encoder) -> Iterator[dict[str, Any
     for piece in pieces:
         ids = list(piece.ids)
         if len(ids) <= left:
-            yield _shown(piece.text, ids, loss=piece.learnt)
+            yield _shown(piece.text, ids, loss=piece.learnt, weight=piece.weight)
         elif left:
             text = encoder.tokenizer.decode(ids[:left], clean_up_tokenization_spaces=False)
             same = piece.text.startswith(text)  # not where the cut goes through the bytes of one character
             rest = piece.text[len(text) :] if same else encoder.tokenizer.decode(ids[left:])
-            yield _shown(text, ids[:left], loss=piece.learnt)
+            yield _shown(text, ids[:left], loss=piece.learnt, weight=piece.weight)
             yield _shown(rest, ids[left:], cut=True)
         else:
             yield _shown(piece.text, ids, cut=True)
         left = max(0, left - len(ids))
 
 
-def _shown(text: str, ids: list[int], *, loss: bool = False, cut: bool = False) -> dict[str, Any]:
-    return {"text": text, "loss": loss, "cut": cut, "ids": ids}
+def _shown(text: str, ids: list[int], *, loss: bool = False, weight: float = 1.0, cut: bool = False) -> dict[str, Any]:
+    return {"text": text, "loss": loss, "weight": weight, "cut": cut, "ids": ids}

@@ -113,7 +113,8 @@ class Instruction(Likeliest):
         return load_pretrained(self.auto, folder, seed=seed)
 
     def loss(self, model: Module, batch: Batch) -> Tensor:
-        return summed_loss(*states_at(model, batch.inputs, _before(batch)), batch.ids[batch.targets])
+        weights = None if batch.weights is None else batch.weights[batch.targets]
+        return summed_loss(*states_at(model, batch.inputs, _before(batch)), batch.ids[batch.targets], weights)
 
     def logits(self, model: Module, batch: Batch) -> Tensor:
         """Of the learnt tokens, row after row."""

@@ -5,13 +5,14 @@
 
 Roles and keys may be written in any of the usual ways. Tool calls become ``tool_calls`` with their arguments as an
 object, the form that chat templates read; whether the template of a model shows them is seen where it renders. A
-weight of 0 stays with its answer. What would have to be altered to be usable is not: images, fractional weights, two
-turns of one side in a row raise ``Unusable``.
+weight other than 1 stays with its answer. What would have to be altered to be usable is not: images, negative weights,
+two turns of one side in a row raise ``Unusable``.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -66,7 +67,7 @@ def canonical_messages(row: Row, schema: Schema) -> dict[str, Any]:
 
     A conversation may begin with the assistant (a greeting: that turn is trained as an opening) and may end with the
     user (that turn carries no loss); ``rows.remarks`` counts both. A message holds ``role`` (system, user, assistant or
-    tool) and ``content``; an assistant's may hold ``tool_calls`` and ``weight`` 0, a tool's ``name`` and
+    tool) and ``content``; an assistant's may hold ``tool_calls`` and a ``weight`` other than 1, a tool's ``name`` and
     ``tool_call_id``.
     """
     fields = schema.fields
@@ -76,7 +77,7 @@ def canonical_messages(row: Row, schema: Schema) -> dict[str, Any]:
     if all(message["role"] != "assistant" for message in messages):
         raise Unusable("no assistant turn")
     _in_order(messages)
-    if all("weight" in message for message in messages if message["role"] == "assistant"):
+    if all(message.get("weight") == 0 for message in messages if message["role"] == "assistant"):
         raise Unusable("every answer has the weight 0")
     return {"messages": messages, **_tools(row, fields)}
 
@@ -176,18 +177,18 @@ def _part(part: Any) -> str:
     return str(text)
 
 
-def _weight(message: Mapping[str, Any], role: str) -> dict[str, int]:
-    """``{"weight": 0}`` for an answer that is not to be learnt; 1 is what an answer has anyway."""
+def _weight(message: Mapping[str, Any], role: str) -> dict[str, float]:
+    """``{"weight": 0.5}`` for an answer whose tokens count half, 0 for one that is not learnt; nothing for 1."""
     given = next((message[key] for key in WEIGHT_KEYS if message.get(key) is not None), None)
     if given is None:
         return {}
-    if not isinstance(given, int | float) or given not in (0, 1):
-        raise Unusable("message weight that is neither 0 nor 1")
+    if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given) or given < 0:
+        raise Unusable("message weight that is negative or no number")
     if role != "assistant":
         if given:
             raise Unusable("weight on a message that is not the assistant's")
         return {}
-    return {} if given else {"weight": 0}
+    return {} if given == 1 else {"weight": given}
 
 
 def _prompt_and_response(row: Row, fields: Mapping[str, str]) -> list[dict[str, Any]]:

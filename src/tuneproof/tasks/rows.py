@@ -71,7 +71,7 @@ REASONS = {
     "tool call that cannot be read": "unreadable_tool_call",
     "list of tools that cannot be read": "unreadable_tools",
     "tool calls that the model's chat template does not show": "unsupported_tool_calls",
-    "message weight that is neither 0 nor 1": "unsupported_weight",
+    "message weight that is negative or no number": "unsupported_weight",
     "weight on a message that is not the assistant's": "unsupported_weight",
     "every answer has the weight 0": "no_loss_tokens",
     "target is a list or an object": "data_type",
@@ -216,7 +216,8 @@ def remarks(table: Table) -> list[str]:
         (assistant_begins, "where the assistant begins; that turn is trained as an opening"),
         (others_end, "where the user has the last word; that turn carries no loss"),
         (_calls_tools, "with tool calls; they are kept where the model's chat template shows them"),
-        (_has_weights, "with answers of weight 0; those are read and carry no loss"),
+        (_has_unlearnt, "with answers of weight 0; those are read and carry no loss"),
+        (_has_weights, "with answers of another weight than 1; each of their tokens counts that much in the loss"),
     )
     told = [(sum(map(holds, conversations)), what) for holds, what in kinds]
     return [f"{counted(number, 'conversation')} {what}" for number, what in told if number]
@@ -226,8 +227,12 @@ def _calls_tools(messages: Sequence[Mapping[str, Any]]) -> bool:
     return any("tool_calls" in message or message["role"] == "tool" for message in messages)
 
 
+def _has_unlearnt(messages: Sequence[Mapping[str, Any]]) -> bool:
+    return any(message.get("weight") == 0 for message in messages)
+
+
 def _has_weights(messages: Sequence[Mapping[str, Any]]) -> bool:
-    return any("weight" in message for message in messages)
+    return any(message.get("weight", 1) not in (0, 1) for message in messages)
 
 
 def check_labels(table: Table, schema: Schema) -> None:

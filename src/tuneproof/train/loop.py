@@ -3,8 +3,8 @@
     for progress in fit(state, job):
         print(progress.step, progress.loss)
 
-One step is the mean over ALL units (rows, or answer tokens) of its batch, however many micro-batches it is cut
-into; they are cut smaller where memory runs out, and stay so. Random numbers are drawn anew from (seed, step,
+One step is the mean over ALL units (rows, or answer tokens by their weights) of its batch, however many micro-batches
+it is cut into; they are cut smaller where memory runs out, and stay so. Random numbers are drawn anew from (seed, step,
 micro-batch), so a resumed run draws the same ones. The loop records nothing, saves nothing and decides nothing about
 stopping: see drive.py. plain.py says the same without any haste; their losses are held together by a test.
 """
@@ -41,7 +41,7 @@ class State:
     optimizer: torch.optim.Optimizer
     step: int = 0
     loss: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))  # sum since the last report
-    units: int = 0  # since the last report
+    units: float = 0  # since the last report, each as much as it counts
     rows: int = 0
     tokens: int = 0
     parts: int = 1  # into which each micro-batch is cut since memory ran out
@@ -132,7 +132,7 @@ def _gradients(state: State, job: Job, micros: Sequence[Sequence[int]]) -> bool:
             raise
         return False
     state.loss += loss
-    state.units += sum(job.examples[row].units for micro in micros for row in micro)
+    state.units += sum(job.examples[row].weight for micro in micros for row in micro)
     state.tokens += tokens
     state.rows += sum(len(micro) for micro in micros)
     return True
@@ -140,7 +140,7 @@ def _gradients(state: State, job: Job, micros: Sequence[Sequence[int]]) -> bool:
 
 def _backward(state: State, job: Job, micros: Sequence[Sequence[int]]) -> tuple[Tensor, int]:
     """Adds the gradients up, micro-batch by micro-batch; the summed loss, and how many tokens were read."""
-    units = sum(job.examples[row].units for micro in micros for row in micro)
+    units = sum(job.examples[row].weight for micro in micros for row in micro)
     total, tokens = torch.zeros((), dtype=torch.float64), 0
     for index, micro in enumerate(micros):
         randomness(job.settings.seed, state.step, index)
@@ -165,7 +165,7 @@ def _progress(
     *,
     paused: bool = False,
 ) -> Progress:
-    loss = float(state.loss) / max(1, state.units)
+    loss = float(state.loss) / (state.units or 1)
     if loss != loss or loss == float("inf"):
         raise RunError(
             f"The loss is no number any more at step {state.step}.",

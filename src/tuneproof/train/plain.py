@@ -37,7 +37,7 @@ def plain(work: Work, steps: int) -> Generator[float, None, Module]:
         if thaw(optimizer, step / steps):
             training_mode(model)
         optimizer.zero_grad()
-        units = sum(work.train[row].units for micro in micros for row in micro)
+        units = sum(work.train[row].weight for micro in micros for row in micro)
         total = 0.0
         for index, micro in enumerate(micros):
             randomness(settings.seed, step, index)
@@ -63,7 +63,7 @@ def _steps(work: Work, steps: int) -> Iterator[list[list[int]]]:
         yield from order[: steps - epoch * per_epoch]
 
 
-def _backward(work: Work, model: Module, rows: list[int], units: int, precision: str) -> float:
+def _backward(work: Work, model: Module, rows: list[int], units: float, precision: str) -> float:
     """Adds the gradient of the mean loss of these rows; their summed loss."""
     batch = work.encoder.collate([work.train[row] for row in rows])
     with arithmetic(precision):

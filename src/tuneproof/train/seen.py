@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from tuneproof.errors import CheckError
 from tuneproof.modalities import Batch
 from tuneproof.run import Run
@@ -24,6 +26,7 @@ class Seen:
     title: str
     ids: list[int]
     learnt: list[bool]  # of each id
+    weights: list[float]  # of each id in the loss; 0 where it is not learnt
 
 
 def seen(run: Run) -> dict[int, Seen]:
@@ -35,12 +38,13 @@ def seen(run: Run) -> dict[int, Seen]:
         read = [piece for piece in one["pieces"] if not piece["cut"]]
         ids = [id for piece in read for id in piece["ids"]]
         learnt = [piece["loss"] for piece in read for _ in piece["ids"]]
-        found[one["row"]] = Seen(one["title"], ids, learnt)
+        weights = [piece.get("weight", 1.0) * piece["loss"] for piece in read for _ in piece["ids"]]
+        found[one["row"]] = Seen(one["title"], ids, learnt, weights)
     return found
 
 
 def agree(seen: Mapping[int, Seen], rows: Sequence[int], batch: Batch) -> None:
-    """CheckError unless each row of ``batch`` that is in the view has its ids and its targets, and padding has none."""
+    """CheckError unless each row of ``batch`` that is in the view has its ids, targets and weights."""
     for at, row in enumerate(rows):
         if row not in seen:
             continue
@@ -51,9 +55,12 @@ def agree(seen: Mapping[int, Seen], rows: Sequence[int], batch: Batch) -> None:
             raise _differs(shown, "tokens", _first(ids[:length], shown.ids))
         if targets[:length] != shown.learnt or any(targets[length:]):
             raise _differs(shown, "learnt tokens", _first(targets, shown.learnt))
+        counted = (batch.targets if batch.weights is None else batch.weights)[at, :length]
+        if not torch.equal(counted.float(), torch.tensor(shown.weights)):
+            raise _differs(shown, "weights", _first(counted.tolist(), shown.weights))
 
 
-def _first(one: Sequence[int], other: Sequence[int]) -> int:
+def _first(one: Sequence[float], other: Sequence[float]) -> int:
     """Where two lists begin to differ."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((at for at, (x, y) in pairs if x != y), min(len(one), len(other)))

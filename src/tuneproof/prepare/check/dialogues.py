@@ -112,7 +112,10 @@ def _figures(rows: Mapping[Place, Messages]) -> dict[str, Any]:
         "with a system prompt": sum(systems.values()),
         "different system prompts": len(systems),
         "with tool calls": sum(any("tool_calls" in message for message in messages) for messages in rows.values()),
-        "with answers of weight 0": sum(any("weight" in message for message in messages) for messages in rows.values()),
+        "with answers of weight 0": sum(any(m.get("weight") == 0 for m in messages) for messages in rows.values()),
+        "with other weights": sum(
+            any(m.get("weight", 1) not in (0, 1) for m in messages) for messages in rows.values()
+        ),
         "median characters of the last answer": lengths[len(lengths) // 2],
     }
 
