@@ -2,9 +2,9 @@
 
     python benchmarks/aa_runs.py [--data DIR] [--pairs 20] [--rows 600]
 
-Each of 2 x ``--pairs`` runs is a whole ``tune``: MiniLM-L6, freeze, ``--rows`` training rows of banking77's ten
-commonest labels, and their test rows. Runs 2k and 2k + 1 are a pair. The doctor's probe and the reading for
-forgetting are cut short, as they are not what is asked here. Results go to ``benchmarks/results/aa_runs.json``
+Each of 2 x ``--pairs`` runs is a whole ``tune`` with default settings: MiniLM-L6, freeze, ``--rows`` training rows of
+banking77's ten commonest labels, and their test rows. Runs 2k and 2k + 1 are a pair. The doctor's probe and the reading
+for forgetting are cut short, as they are not what is asked here. Results go to ``benchmarks/results/aa_runs.json``
 after each pair, and a second call goes on behind them.
 """
 
@@ -25,7 +25,6 @@ RESULTS = HERE / "results" / "aa_runs.json"
 LABELS = 10
 OPTIONS: dict[str, Any] = {
     "method_name": "freeze",
-    "train_epochs": 3,
     "check_effect": False,
     "evaluate_retain_documents": 30,
 }

@@ -16,6 +16,7 @@ from tuneproof.config import build
 from tuneproof.modalities import Example
 from tuneproof.prepare import prepare
 from tuneproof.records import Prediction, Schema
+from tuneproof.run import Run
 from tuneproof.tasks import TASKS, metrics, rules, task_of
 from tuneproof.tasks.classification import emphasis
 
@@ -177,6 +178,28 @@ def test_a_rare_label_from_file_to_page(one_thread: None, tiny_bert: Path, tmp_p
     shares = [one["probabilities"]["complaint"] for one in said]
     assert [one["label"] == "complaint" for one in said] == [share >= rule["threshold"] for share in shares]
     assert compare([str(run.run.path), "tfidf-linear"])["metric"] == "rare_f1"
+    _baselines_have_rules_of_their_own(run.run, report, tmp_path / "cheap")
+
+
+def _baselines_have_rules_of_their_own(run: Run, report: dict[str, Any], folder: Path) -> None:
+    """In the report, in the report made again, and in the baseline that is kept."""
+    from tuneproof.evaluate.saved_tfidf import predict
+    from tuneproof.pipeline.judging import Again, keep_baseline, score_again
+    from tuneproof.pipeline.view import Quiet
+
+    again = score_again(run.path, Again(), view=Quiet())
+    for one, other in zip(report["scores"]["systems"], again["scores"]["systems"], strict=True):
+        assert one["name"] == other["name"] and one["values"]["rare_f1"] == pytest.approx(other["values"]["rare_f1"])
+    lines = [json.loads(line) for line in (run.evaluations / "test/predictions.jsonl").read_text().splitlines()]
+    kept = keep_baseline(run.path, folder)
+    rule = json.loads((kept / "rule.json").read_text())
+    assert rule["kind"] == "rare" and 0 < rule["threshold"] < 0.5 and rule["n"] == run.rule["n"]
+    expected = [line["baselines"]["TF-IDF words with a linear classifier"]["pred"] for line in lines]
+    texts = list(run.splits.test.columns["text"])
+    assert predict(texts, kept) == expected
+    (kept / "rule.json").write_text("{}")
+    plain = predict(texts, kept)
+    assert plain.count("complaint") < expected.count("complaint"), "a rare label is given more often by its threshold"
 
 
 def test_a_rare_label_with_few_rows_to_measure_it_by_does_not_decide(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@
 what was lost (``forgetting``, on the texts of ``retain``).
 """
 
-from tuneproof.evaluate.calibrate import divided
+from tuneproof.evaluate.calibrate import calibration_rows, divided
 from tuneproof.evaluate.compare import EXIT_CODES, compare, table
 from tuneproof.evaluate.retain import Document, own
 from tuneproof.evaluate.score import Subject, evaluate
 
-__all__ = ["EXIT_CODES", "Document", "Subject", "compare", "divided", "evaluate", "own", "table"]
+__all__ = ["EXIT_CODES", "Document", "Subject", "calibration_rows", "compare", "divided", "evaluate", "own", "table"]

@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from tuneproof.evaluate import each_label, extracts, lookup, ridge, tfidf, tfidf_pairs
+from tuneproof.evaluate.calibrate import logits as logits_of
+from tuneproof.evaluate.deciding import by_rule, deciding
 from tuneproof.evaluate.linear_head import linear_head
 from tuneproof.evaluate.tfidf_pairs import Pair
 from tuneproof.evaluate.vectors import LINEAR_ROWS, vectors
@@ -43,6 +45,9 @@ class Rows:
     train_pairs: Sequence[Pair] = ()  # the texts, apart, where the rows are pairs of them
     test_pairs: Sequence[Pair] = ()
     known: Known = field(default_factory=Known)  # vectors that were computed before
+    spared: Sequence[Example] = ()  # validation rows on which the tuned model's rule was fitted
+    spared_texts: Sequence[str] = ()
+    spared_pairs: Sequence[Pair] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +74,15 @@ def majority(rows: Rows) -> list[Prediction]:
 def tfidf_linear(rows: Rows) -> list[Prediction]:
     """A linear support vector machine on words and pairs of words, weighted by TF-IDF: no pretrained model at all."""
     labels = [example.label or 0 for example in rows.train]
+    count = len(rows.labels)
+    spared: Sequence[Any]
+    test: Sequence[Any]
     if rows.train_pairs:
-        said = tfidf_pairs.fit(rows.train_pairs, labels, rows.seed).predict(list(rows.test_pairs))
+        machine, spared, test = tfidf_pairs.fit(rows.train_pairs, labels, rows.seed), rows.spared_pairs, rows.test_pairs
     else:
-        said = tfidf.fit(rows.train_texts, labels, rows.seed).predict(rows.test_texts)
+        machine, spared, test = tfidf.fit(rows.train_texts, labels, rows.seed), rows.spared_texts, rows.test_texts
+    decide = deciding(rows.base.schema, rows.base.answer, rows.spared, lambda: tfidf.logits(machine, spared, count))
+    said = decide.labels(tfidf.logits(machine, test, count))
     return [
         Prediction(
             rows.labels[value], rows.labels[example.label or 0], scores={"correct": float(value == example.label)}
@@ -88,18 +98,27 @@ def frozen_linear(rows: Rows) -> list[Prediction]:
     pairs = [rows.train_pairs[index] for index in chosen] if rows.train_pairs else ()
     labels = [example.label for example in train]
     head = linear_head(vectors(rows.base, rows.known, train, pairs), labels, seed=rows.seed)
-    shares = np.full((len(rows.test), len(rows.labels)), LEAST)
-    shares[:, head.classes_] = head.predict_proba(vectors(rows.base, rows.known, rows.test, rows.test_pairs))
-    logs = np.log(np.maximum(shares, LEAST))
+
+    def logs(examples: Sequence[Example], own: Sequence[Pair]) -> Any:
+        shares = np.full((len(examples), len(rows.labels)), LEAST)
+        shares[:, head.classes_] = head.predict_proba(vectors(rows.base, rows.known, examples, own))
+        return np.log(np.maximum(shares, LEAST))
+
+    found = logs(rows.test, rows.test_pairs)
+    decide = deciding(rows.base.schema, rows.base.answer, rows.spared, lambda: logs(rows.spared, rows.spared_pairs))
     return [
-        _prediction(rows.labels, int(line.argmax()), example.label, line)
-        for line, example in zip(logs, rows.test, strict=True)
+        _prediction(rows.labels, value, example.label, line)
+        for value, line, example in zip(decide.labels(found), found, rows.test, strict=True)
     ]
 
 
 def untuned(rows: Rows) -> list[Prediction]:
-    """The pretrained model as it came, with the same template."""
-    return rows.base.scored(rows.test, rows.test_rows)
+    """The pretrained model as it came, with the same template; labels by a rule of its own, where there is one."""
+    base = rows.base
+    if rows.spared and by_rule(base.schema):
+        decide = deciding(base.schema, base.answer, rows.spared, lambda: logits_of(base, rows.spared))
+        base = replace(base, answer=base.answer.at_temperature(decide.temperature).ruled(decide.rule))
+    return base.scored(rows.test, rows.test_rows)
 
 
 def tfidf_nearest(rows: Rows) -> list[Prediction]:

@@ -7,11 +7,15 @@ Each takes the rows of ``baselines.Rows`` and gives one prediction per test row,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import special
 
 from tuneproof.evaluate import tfidf_pairs
+from tuneproof.evaluate.deciding import deciding
 from tuneproof.evaluate.linear_head import chosen_strength, fitted
 from tuneproof.evaluate.vectors import LINEAR_ROWS, vectors
 from tuneproof.records import Prediction
@@ -19,8 +23,11 @@ from tuneproof.tasks.multi_label import prediction
 
 if TYPE_CHECKING:
     from tuneproof.evaluate.baselines import Rows
+    from tuneproof.evaluate.tfidf_pairs import Pair
     from tuneproof.modalities import Example
 
+ALWAYS = 20.0  # logit of a label that all training rows have, or none
+LEAST = 1e-9  # probability that a label is given at least
 Truth = np.ndarray[Any, np.dtype[np.bool_]]
 
 
@@ -39,13 +46,22 @@ def tfidf_each(rows: Rows) -> list[Prediction]:
     if rows.train_pairs:
         features = tfidf_pairs.Pairs(rows.train_pairs)
         train, test = features(rows.train_pairs), features(rows.test_pairs)
+        spared = partial(features, rows.spared_pairs)
     else:
         words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
         train, test = words.fit_transform(rows.train_texts), words.transform(rows.test_texts)
+        spared = partial(words.transform, rows.spared_texts)
     truth = _truth(rows.train)
-    said = np.zeros((len(rows.test), len(rows.labels)), dtype=bool)
-    for at in _varying(truth):
-        said[:, at] = LinearSVC(random_state=rows.seed).fit(train, truth[:, at]).predict(test)
+    machines = {at: LinearSVC(random_state=rows.seed).fit(train, truth[:, at]) for at in _varying(truth)}
+
+    def margins(features: Any, count: int) -> Any:
+        found = np.tile(np.where(truth.mean(axis=0) > 0.5, ALWAYS, -ALWAYS), (count, 1))
+        for at, machine in machines.items():
+            found[:, at] = machine.decision_function(features)
+        return found
+
+    decide = deciding(rows.base.schema, rows.base.answer, rows.spared, lambda: margins(spared(), len(rows.spared)))
+    said = decide.each(margins(test, len(rows.test)))
     return [prediction(rows.labels, one, true) for one, true in zip(said, _truth(rows.test), strict=True)]
 
 
@@ -54,16 +70,24 @@ def frozen_each(rows: Rows) -> list[Prediction]:
     chosen = np.random.default_rng(rows.seed).permutation(len(rows.train))[:LINEAR_ROWS]
     pairs = [rows.train_pairs[index] for index in chosen] if rows.train_pairs else ()
     train = vectors(rows.base, rows.known, [rows.train[index] for index in chosen], pairs)
-    test = vectors(rows.base, rows.known, rows.test, rows.test_pairs)
     truth = _truth(rows.train)[chosen]
-    shares = np.tile(truth.mean(axis=0), (len(rows.test), 1))  # of a label that all rows have, or none
     varying = _varying(truth)
     if varying:  # chosen once, on the label that tells most
         halved = min(varying, key=lambda at: abs(truth[:, at].mean() - 0.5))
         strength = chosen_strength(train, truth[:, halved], rows.seed)
-    for at in varying:
-        shares[:, at] = fitted(train, truth[:, at], strength).predict_proba(test)[:, 1]
-    return [prediction(rows.labels, one >= 0.5, true, one) for one, true in zip(shares, _truth(rows.test), strict=True)]
+    heads = {at: fitted(train, truth[:, at], strength) for at in varying}
+
+    def logits(examples: Sequence[Example], own: Sequence[Pair]) -> Any:
+        found = np.tile(np.where(truth.mean(axis=0) > 0.5, ALWAYS, -ALWAYS), (len(examples), 1))
+        seen = vectors(rows.base, rows.known, examples, own) if heads else None
+        for at, head in heads.items():
+            found[:, at] = special.logit(np.clip(head.predict_proba(seen)[:, 1], LEAST, 1 - LEAST))
+        return found
+
+    test = logits(rows.test, rows.test_pairs)
+    decide = deciding(rows.base.schema, rows.base.answer, rows.spared, lambda: logits(rows.spared, rows.spared_pairs))
+    each = zip(decide.each(test), special.expit(test), _truth(rows.test), strict=True)
+    return [prediction(rows.labels, given, true, shares) for given, shares, true in each]
 
 
 def _truth(examples: Any) -> Truth:

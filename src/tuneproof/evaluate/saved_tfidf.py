@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -21,6 +22,7 @@ def predict(texts: Sequence[str], folder: Path) -> list[str]:
     """The label of each text by the model in ``folder``; equal to what scikit-learn's pipeline says."""
     words: dict[str, int] = json.loads((folder / "words.json").read_text(encoding="utf-8"))
     labels: list[str] = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+    rule: dict[str, Any] = json.loads((folder / "rule.json").read_text(encoding="utf-8"))
     weights = load_file(folder / "weights.safetensors")
     found = []
     for text in texts:
@@ -31,9 +33,25 @@ def predict(texts: Sequence[str], folder: Path) -> list[str]:
         values = (1 + np.log(np.array(list(counts.values()), dtype=np.float64))) * weights["idf"][where]
         length = float(np.sqrt(values @ values))
         margins = weights["coefficients"][:, where] @ (values / length if length else values) + weights["intercepts"]
-        number = int(margins[0] > 0) if len(margins) == 1 else int(margins.argmax())
-        found.append(labels[int(weights["classes"][number])])
+        scores = np.array([-margins[0], margins[0]]) / 2 if len(margins) == 1 else margins
+        found.append(decided([labels[number] for number in weights["classes"]], scores, rule))
     return found
+
+
+def decided(labels: Sequence[str], margins: np.ndarray, rule: dict[str, Any]) -> str:
+    """The likeliest label; a rare one, or the one for "none of these", by the threshold that was fitted."""
+    likeliest = labels[int(margins.argmax())]
+    if rule.get("label") not in labels:
+        return likeliest
+    shares = np.exp((margins - margins.max()) / rule["temperature"])
+    shares /= shares.sum()
+    at = labels.index(rule["label"])
+    others = shares.copy()
+    others[at] = -1.0
+    other = int(others.argmax())
+    if rule["kind"] == "rare":
+        return rule["label"] if shares[at] >= rule["threshold"] else labels[other]
+    return rule["label"] if shares[other] < rule["threshold"] else likeliest
 
 
 if __name__ == "__main__":

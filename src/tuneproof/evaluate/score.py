@@ -52,6 +52,7 @@ class Subject:
     test: Table
     examples: Mapping[str, Sequence[Example]]  # "train" and "test", in the order of their tables
     calibration: Sequence[Example] = ()  # validation rows that training has not seen
+    spared: Table | None = None  # these as a table, where labels are decided by a rule that is fitted on them
     retain: Sequence[Document] = ()  # the user's own texts that should not be forgotten
     validation: Table | None = None  # rows on which the wording of a prompt is chosen
     opponent: ModelFacts | None = None  # a chat model that is asked the same questions
@@ -151,6 +152,8 @@ def scored_rows(test: Table, limit: int | None) -> list[int]:
 
 
 def _rows(base: Predictor, subject: Subject, table: Table, test: Sequence[Example], texts: Sequence[str]) -> Rows:
+    spared = subject.calibration if subject.spared is not None else ()
+    kept = subject.spared if subject.spared is not None else table.take([])
     return Rows(
         base=base,
         train=subject.examples["train"],
@@ -163,6 +166,9 @@ def _rows(base: Predictor, subject: Subject, table: Table, test: Sequence[Exampl
         train_pairs=pairs(subject.train),
         test_pairs=pairs(table),
         known=subject.known,
+        spared=spared,
+        spared_texts=[base.answer.texts(row)[0] for row in kept.rows()],
+        spared_pairs=pairs(kept),
     )
 
 

@@ -19,9 +19,10 @@ from typing import Any
 from tuneproof.config import Config, Data
 from tuneproof.device import machine, settle
 from tuneproof.errors import CheckError, ConfigError, DataError, RunError
-from tuneproof.evaluate import Subject, evaluate, tfidf
+from tuneproof.evaluate import Subject, calibration_rows, evaluate, tfidf
+from tuneproof.evaluate.deciding import deciding
 from tuneproof.evaluate.leaks import repeated
-from tuneproof.modalities import MODALITIES, Encoder
+from tuneproof.modalities import MODALITIES, Encoder, Example
 from tuneproof.pipeline.ready import opponent
 from tuneproof.pipeline.view import View
 from tuneproof.prepare.check.compared import Compared
@@ -85,7 +86,11 @@ def keep_baseline(path: str | Path, to: Path) -> Path:
         f"# TF-IDF baseline of {run.id}\n\nWords and pairs of words weighted by TF-IDF, with a linear classifier, "
         f'trained on {len(train):,} rows.\n\n    python predict.py "a text"\n\nIt needs numpy and safetensors.\n'
     )
-    tfidf.save(fitted, schema.labels, to, about)
+    spared = _spared(run)
+    asked = [this.answer.texts(row)[0] for row in spared.rows()]
+    examples = [Example([], label=number[label]) for label in spared.columns["label"]]
+    decide = deciding(schema, this.answer, examples, lambda: tfidf.logits(fitted, asked, len(number)))
+    tfidf.save(fitted, schema.labels, to, about, decide)
     return to
 
 
@@ -196,13 +201,16 @@ def _subject(
     schema, this, train = run.schema, task_of(run.schema), run.splits.train
     train = train.take(once(train.columns["id"]))
     encoder = MODALITIES[this.modality](run.model, config.model.max_length)
-    examples: Mapping[str, Any] = _encoded(train, table, schema, this, encoder, config).examples
+    spared = _spared(run)
+    examples: Mapping[str, Any] = _encoded(train, spared, table, schema, this, encoder, config).examples
     return Subject(
         config,
         schema,
         train,
         table,
         {name: examples[name] for name in ("train", "test")},
+        examples["validation"],
+        spared,
         validation=run.splits.validation,
         opponent=asks,
         id="test" if data is None else evaluation_id(data),
@@ -210,12 +218,20 @@ def _subject(
     )
 
 
-def _encoded(train: Table, test: Table, schema: Schema, this: Task, encoder: Encoder, config: Config) -> Encoded:
+def _spared(run: Run) -> Table:
+    """The validation rows on which temperature and rules were fitted, and on which the baselines fit theirs."""
+    held = run.splits.validation
+    return held.take(calibration_rows(held.columns["id"]) if run.schema.choices else [])
+
+
+def _encoded(
+    train: Table, spared: Table, test: Table, schema: Schema, this: Task, encoder: Encoder, config: Config
+) -> Encoded:
     """Token ids; a row too long is refused or cut as it was in tuning, and never dropped."""
     policy = "cut" if config.data.too_long == "cut" else "refuse"
-    splits = encode(Splits(train, train.take([]), train.take([])), schema, this.answer, encoder, "cut")
+    splits = encode(Splits(train, spared, train.take([])), schema, this.answer, encoder, "cut")
     own = encode(Splits(test.take([]), test.take([]), test), schema, this.answer, encoder, policy)
-    return dataclasses.replace(own, examples={"train": splits.examples["train"], "test": own.examples["test"]})
+    return dataclasses.replace(own, examples={**splits.examples, "test": own.examples["test"]})
 
 
 def evaluation_id(data: Path) -> str:

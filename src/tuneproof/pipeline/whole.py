@@ -20,7 +20,7 @@ from tuneproof.config import Config, build
 from tuneproof.device import machine, settle
 from tuneproof.engines import ENGINES
 from tuneproof.errors import Error, RunError
-from tuneproof.evaluate import Document, Subject, divided, evaluate, own
+from tuneproof.evaluate import Document, Subject, calibration_rows, divided, evaluate, own
 from tuneproof.memory import peak
 from tuneproof.methods import method
 from tuneproof.pipeline.planning import make_plan, plan_stage, timed
@@ -116,6 +116,7 @@ def _subject(run: Run, ready: Ready, config: Config, retained: Sequence[Document
         splits.test,
         {"train": [examples["train"][row] for row in rows], "test": examples["test"]},
         spared,
+        splits.validation.take(calibration_rows(ids)) if schema.choices else None,
         retained,
         splits.validation,
         opponent=asks,
