@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import shutil
 import signal
@@ -28,11 +29,17 @@ from tuneproof.errors import ResourceError, RunError
 from tuneproof.records import Progress, Scores
 from tuneproof.run import Run
 from tuneproof.tasks import TASKS
-from tuneproof.train import checkpoint
+from tuneproof.train import checkpoint, drive
 from tuneproof.train.drive import Paused, keep
 from tuneproof.train.fit import Work, assemble, train
 
 STEPS = 8
+
+
+@pytest.fixture(autouse=True)
+def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a save takes over a second, as on a machine that is busy, the next is put off: not what is asked here."""
+    monkeypatch.setattr(drive, "SLOW", math.inf)
 
 
 def new_run(folder: Path, name: str) -> Run:
