@@ -314,3 +314,16 @@ def test_always_the_same_answer_has_a_kappa_of_nought() -> None:
     """In whole numbers: by means it was -6.7e-16 on a page."""
     truth = ["1"] * 309 + ["2"] * 150 + ["3"] * 230
     assert metrics.quadratic_kappa(truth, ["1"] * 689, ("1", "2", "3")) == 0.0
+
+
+def test_how_sure_a_rejection_is() -> None:
+    rule = {"kind": "outside", "label": "oos", "threshold": 0.6}
+    names = {0: "a", 1: "b", 2: "oos"}
+    doubtful, own, clear = np.array([0.5, 0.45, 0.05]), np.array([0.1, 0.2, 0.7]), np.array([0.9, 0.05, 0.05])
+    decided = [rules.decided(rule, shares, names) for shares in (doubtful, own, clear)]
+    assert decided == [2, 2, 0]
+    assert [rules.sure(rule, shares, at) for shares, at in zip((doubtful, own, clear), decided, strict=True)] == (
+        pytest.approx([0.5, 0.7, 0.9])
+    )
+    assert rules.sure({"kind": "rare", "label": "b", "threshold": 0.3}, doubtful, 1) == pytest.approx(0.45)
+    assert rules.sure({}, clear, 0) == pytest.approx(0.9)

@@ -17,7 +17,7 @@ import numpy as np
 
 from tuneproof.evaluate import each_label, extracts, lookup, ridge, tfidf, tfidf_pairs
 from tuneproof.evaluate.calibrate import logits as logits_of
-from tuneproof.evaluate.deciding import by_rule, deciding
+from tuneproof.evaluate.deciding import Deciding, by_rule, deciding
 from tuneproof.evaluate.linear_head import linear_head
 from tuneproof.evaluate.tfidf_pairs import Pair
 from tuneproof.evaluate.vectors import LINEAR_ROWS, vectors
@@ -107,7 +107,7 @@ def frozen_linear(rows: Rows) -> list[Prediction]:
     found = logs(rows.test, rows.test_pairs)
     decide = deciding(rows.base.schema, rows.base.answer, rows.spared, lambda: logs(rows.spared, rows.spared_pairs))
     return [
-        _prediction(rows.labels, value, example.label, line)
+        _prediction(rows.labels, value, example.label, line, decide)
         for value, line, example in zip(decide.labels(found), found, rows.test, strict=True)
     ]
 
@@ -153,14 +153,17 @@ def _written(rows: Rows, write: Callable[[str], str]) -> list[Prediction]:
     return found
 
 
-def _prediction(labels: tuple[str, ...], value: int, truth: int | None, logs: Any) -> Prediction:
+def _prediction(
+    labels: tuple[str, ...], value: int, truth: int | None, logs: Any, decide: Deciding | None = None
+) -> Prediction:
     assert truth is not None
     top = np.argsort(-logs)[:20]
     probabilities = {labels[index]: float(np.exp(logs[index])) for index in top}
     shares = np.exp(logs)
     brier = 1.0 - 2.0 * float(shares[truth]) + float(shares @ shares)  # sum of (p - y)^2
     scores = {"nll": -float(logs[truth]), "correct": float(value == truth), "brier": brier}
-    return Prediction(labels[value], labels[truth], probabilities[labels[value]], probabilities, scores)
+    sure = float(shares[value]) if decide is None else decide.sure(logs, value)
+    return Prediction(labels[value], labels[truth], sure, probabilities, scores)
 
 
 BASELINES: dict[str, Baseline] = {

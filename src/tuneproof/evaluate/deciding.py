@@ -39,6 +39,10 @@ class Deciding:
         names = dict(enumerate(self.names))
         return [rules.decided(self.rule, shares, names) for shares in special.softmax(logits / self.temperature, 1)]
 
+    def sure(self, logits: Floats, value: int) -> float:
+        """How probable it is that ``value``, a label that ``labels`` gave, is right; ``logits`` (labels,)."""
+        return rules.sure(self.rule, special.softmax(logits / self.temperature), value)
+
     def each(self, logits: Floats) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Which of several labels each row is given; ``logits`` (rows, labels)."""
         from_ = np.array([rules.threshold(self.rule, name) for name in self.names])

@@ -192,12 +192,17 @@ class Classification:
         names = self.names(model)
         lengths = batch.mask.sum(-1).tolist()
         said = self.marked([self._one(row, names, batch, index, lengths[index]) for index, row in enumerate(logs)])
-        return said if self.temperature == 1 or batch.labels is None else self._with_raw(said, logits, batch.labels)
+        if self.temperature == 1 or batch.labels is None:
+            return said
+        numbers = {name: number for number, name in names.items()}
+        return self._with_raw(said, [numbers[p.value] for p in said], logits, batch.labels)
 
-    def _with_raw(self, said: list[Prediction], logits: Tensor, labels: Tensor) -> list[Prediction]:
-        """The same with confidence and loss as they were before the temperature."""
+    def _with_raw(self, said: list[Prediction], at: list[int], logits: Tensor, labels: Tensor) -> list[Prediction]:
+        """The same with confidence and loss as they were before the temperature; ``at`` are the labels decided."""
         logs = torch.log_softmax(logits, dim=-1)
-        sure, nll = logs.exp().max(-1).values.tolist(), (-logs.gather(1, labels[:, None])[:, 0]).tolist()
+        shares = logs.exp().double().numpy()
+        sure = [rules.sure(self.decides, one, label) for one, label in zip(shares, at, strict=True)]
+        nll = (-logs.gather(1, labels[:, None])[:, 0]).tolist()
         return [
             replace(p, scores={**p.scores, "raw_confidence": c, "raw_nll": n})
             for p, c, n in zip(said, sure, nll, strict=True)
@@ -206,8 +211,9 @@ class Classification:
     def _one(self, logs: Tensor, names: Mapping[int, str], batch: Batch, index: int, tokens: int) -> Prediction:
         values, order = logs.exp().topk(min(20, len(logs)))
         probabilities = {names[i]: p for i, p in zip(order.tolist(), values.tolist(), strict=True)}
-        at = rules.decided(self.decides, logs.exp().double().numpy(), names)
-        value, sure = names[at], float(logs[at].exp())
+        shares = logs.exp().double().numpy()
+        at = rules.decided(self.decides, shares, names)
+        value, sure = names[at], rules.sure(self.decides, shares, at)
         if batch.labels is None:
             return Prediction(value, None, sure, probabilities, tokens_in=tokens)
         truth = int(batch.labels[index])

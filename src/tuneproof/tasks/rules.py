@@ -121,6 +121,16 @@ def decided(rule: Rule, shares: Floats, names: Mapping[int, str]) -> int:
     return at if likeliest == at or shares[other] < rule["threshold"] else likeliest
 
 
+def sure(rule: Rule, shares: Floats, at: int) -> float:
+    """How probable it is that label ``at``, which was decided, is right; ``shares`` (classes,).
+
+    Of a row that is out of scope because no label within was likely enough: that the likeliest of these is wrong. Its
+    own probability for such rows says little, as hardly any was in the training rows.
+    """
+    rejected = rule.get("kind") == "outside" and int(shares.argmax()) != at
+    return 1.0 - float(shares.max()) if rejected else float(shares[at])
+
+
 def rare_rule(shares: Floats, rare: NDArray[np.bool_], label: str) -> dict[str, Any]:
     """From which probability on a row gets the rare label: half of the best F1 there is.
 
