@@ -72,7 +72,7 @@ def majority(rows: Rows) -> list[Prediction]:
 
 
 def tfidf_linear(rows: Rows) -> list[Prediction]:
-    """A linear support vector machine on words and pairs of words, weighted by TF-IDF: no pretrained model at all."""
+    """A linear support vector machine on words, pairs and pieces of words, weighted by TF-IDF: no pretrained model."""
     labels = [example.label or 0 for example in rows.train]
     count = len(rows.labels)
     spared: Sequence[Any]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special
 
-from tuneproof.evaluate import tfidf_pairs
+from tuneproof.evaluate import tfidf, tfidf_pairs
 from tuneproof.evaluate.deciding import deciding
 from tuneproof.evaluate.linear_head import chosen_strength, fitted
 from tuneproof.evaluate.vectors import LINEAR_ROWS, vectors
@@ -39,8 +39,7 @@ def frequent(rows: Rows) -> list[Prediction]:
 
 
 def tfidf_each(rows: Rows) -> list[Prediction]:
-    """A linear support vector machine for each label, on words and pairs of words weighted by TF-IDF."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
+    """A linear support vector machine for each label, on words and pieces of words weighted by TF-IDF."""
     from sklearn.svm import LinearSVC
 
     if rows.train_pairs:
@@ -48,7 +47,7 @@ def tfidf_each(rows: Rows) -> list[Prediction]:
         train, test = features(rows.train_pairs), features(rows.test_pairs)
         spared = partial(features, rows.spared_pairs)
     else:
-        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
+        words = tfidf.features(pieces=sum(map(len, rows.train_texts)) <= tfidf.MOST)
         train, test = words.fit_transform(rows.train_texts), words.transform(rows.test_texts)
         spared = partial(words.transform, rows.spared_texts)
     truth = _truth(rows.train)

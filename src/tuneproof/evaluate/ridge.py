@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuneproof.evaluate import tfidf_pairs
+from tuneproof.evaluate import tfidf, tfidf_pairs
 from tuneproof.evaluate.vectors import LINEAR_ROWS, vectors
 from tuneproof.records import Prediction
 from tuneproof.tasks.regression import prediction
@@ -36,14 +36,13 @@ def median(rows: Rows) -> list[Prediction]:
 
 def tfidf_ridge(rows: Rows) -> list[Prediction]:
     """Ridge regression on words and pairs of words, weighted by TF-IDF."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import Ridge
 
     if rows.train_pairs:
         features = tfidf_pairs.Pairs(rows.train_pairs)
         train, test = features(rows.train_pairs), features(rows.test_pairs)
     else:
-        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
+        words = tfidf.features(pieces=False)
         train, test = words.fit_transform(rows.train_texts), words.transform(rows.test_texts)
     numbers = _numbers(rows)
     order = np.random.default_rng(rows.seed).permutation(len(numbers))

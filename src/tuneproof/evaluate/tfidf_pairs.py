@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from tuneproof.evaluate.tfidf import PARTS
+
 Pair = tuple[str, str]
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 WORD = re.compile(r"\w+")
@@ -28,7 +30,7 @@ class Pairs:
     def __init__(self, pairs: Sequence[Pair]) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        self.words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
+        self.words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=PARTS)
         self.pieces = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 4), sublinear_tf=True, max_features=50_000)
         texts = list(dict.fromkeys(text for pair in pairs for text in pair))
         self.words.fit(texts)

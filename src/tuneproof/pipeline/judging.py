@@ -83,8 +83,9 @@ def keep_baseline(path: str | Path, to: Path) -> Path:
     texts = [this.answer.texts(row)[0] for row in train.rows()]
     fitted = tfidf.fit(texts, [number[label] for label in train.columns["label"]], config.train.seed)
     about = (
-        f"# TF-IDF baseline of {run.id}\n\nWords and pairs of words weighted by TF-IDF, with a linear classifier, "
-        f'trained on {len(train):,} rows.\n\n    python predict.py "a text"\n\nIt needs numpy and safetensors.\n'
+        f"# TF-IDF baseline of {run.id}\n\nWords, pairs of words and, where they help, pieces of words, weighted by "
+        f"TF-IDF, with a linear classifier, trained on {len(train):,} rows.\n\n"
+        '    python predict.py "a text"\n\nIt needs numpy and safetensors.\n'
     )
     spared = _spared(run)
     asked = [this.answer.texts(row)[0] for row in spared.rows()]
