@@ -13,11 +13,12 @@ import pytest
 from served_models import QUESTION, Served
 
 from tuneproof.deploy.registry import Registry
+from tuneproof.deploy.registry.canaries import STOPPED
 from tuneproof.deploy.registry.show import table
 from tuneproof.deploy.server.canary import WINDOW, WINDOWS, Canary
 from tuneproof.deploy.server.guard import Exchange, Work
 from tuneproof.deploy.server.hosted import Models
-from tuneproof.deploy.server.loaded import STOPPED, Loaded, Tried
+from tuneproof.deploy.server.loaded import Loaded, Tried
 from tuneproof.deploy.server.metrics import Metrics
 from tuneproof.deploy.server.serving import Serving
 from tuneproof.deploy.server.shadow import QUEUE, Shadow

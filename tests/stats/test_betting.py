@@ -53,6 +53,23 @@ def test_harm_is_found(share: float, old: float, new: float, within: int) -> Non
     assert sum(count is not None for count in found) >= 18, found
 
 
+def test_a_share_that_grows_leaves_the_bound_as_it_is() -> None:
+    """The share grows after every 100 answers, and the stake is carried on."""
+    alarms = 0
+    for seed in range(400):
+        draw, harm = random.Random(seed), Harm(0.05, 0.01)
+        for count in range(500):
+            share = (0.05, 0.1, 0.25, 0.5, 0.9)[count // 100]
+            if count % 100 == 0:
+                harm.divide(share)
+            on_new = draw.random() < share
+            harm.hear(on_new, float(draw.random() < (0.06 if on_new else 0.05)))
+            if harm.log_e >= LIMIT:
+                alarms += 1
+                break
+    assert alarms / 400 <= 0.05
+
+
 def test_good_answers_of_the_old_side_say_nothing_and_bad_ones_speak_against_harm() -> None:
     harm = Harm(0.1, 0.0)
     harm.hear(False, 0.0)

@@ -108,9 +108,13 @@ def promote(
     labels: Annotated[Path | None, typer.Option(help="fresh rows, labelled where the two disagree")] = None,
     pool: Annotated[Path | None, typer.Option(help="rows without labels, from which a hold chooses")] = None,
     to_label: Annotated[Path | None, typer.Option(help="CSV for the rows that a hold wants labelled")] = None,
+    canary: Annotated[
+        str | None, typer.Option(metavar="1%,5%,25%,50%", help="become the champion by these shares of the requests")
+    ] = None,
 ) -> None:
     """Weigh NAME@9 against the champion. Exit 0 promoted, 1 rejected, 2 held, 3 refused, 64 asked wrongly, 75 busy."""
     from tuneproof.deploy.gate import read_policy
+    from tuneproof.deploy.registry.canaries import steps
     from tuneproof.errors import BusyError, CheckError, ConfigError, Error
 
     typer.echo("Loading PyTorch", err=True)
@@ -120,7 +124,8 @@ def promote(
     try:
         if (pool is None) != (to_label is None):
             raise ConfigError("--pool and --to-label go together: the rows to choose from, and where to write them.")
-        asked = pipeline.Weighing(against, read_policy(policy), dry_run, labels, pool, to_label)
+        by_steps = () if canary is None else steps(canary)
+        asked = pipeline.Weighing(against, read_policy(policy), dry_run, labels, pool, to_label, by_steps)
         found = pipeline.weigh(version, asked, view=Terminal())
     except Error as error:
         error.exit_code = error.exit_code if isinstance(error, CheckError | BusyError) else 64
@@ -134,9 +139,14 @@ def rollback(
     name: Annotated[str, typer.Argument(help="registered name")],
     to: Annotated[str | None, typer.Option(help="number of a version; the previous champion when not given")] = None,
 ) -> None:
-    """Make the previous champion the champion again; only the alias moves."""
+    """Make the previous champion the champion again; a canary that is under way is ended instead."""
+    from tuneproof.deploy.registry import Registry, canaries
     from tuneproof.deploy.registry.rollback import roll_back
 
+    ended = canaries.end(name, Registry()) if to is None else None
+    if ended is not None:
+        typer.echo(f"The canary of {name}@{ended.version} has ended; {name}@{ended.champion} answers everybody.")
+        return
     now, before = roll_back(name, to)
     typer.echo(f"{now.label} is the champion again, in place of {before.label}.")
 

@@ -25,8 +25,10 @@ import numpy as np
 from tuneproof.deploy import gate
 from tuneproof.deploy.export.subject import Subject
 from tuneproof.deploy.gate import Policy, Rule
-from tuneproof.deploy.registry import Registry, Version
-from tuneproof.deploy.registry.home import CHALLENGER, CHAMPION, PREVIOUS, Reference
+from tuneproof.deploy.registry import Registry, Version, canaries
+from tuneproof.deploy.registry.books import promoted
+from tuneproof.deploy.registry.canaries import shares
+from tuneproof.deploy.registry.home import CHALLENGER, CHAMPION, Reference
 from tuneproof.deploy.vectors import FILE, LIMIT, distance, vectors
 from tuneproof.device import machine, settle
 from tuneproof.errors import CheckError, ConfigError, DataError, Error
@@ -59,6 +61,7 @@ class Weighing:
     labels: Path | None = None  # rows from after the champion's data, labelled where the two disagree
     pool: Path | None = None  # rows nobody has labelled, from which a hold chooses
     to_label: Path | None = None  # where a hold writes the rows, those to label first
+    canary: Sequence[float] = ()  # shares of the requests by which it becomes the champion, instead of at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +95,15 @@ def weigh(reference: str, asked: Weighing, *, view: View, registry: Registry | N
     with books.deciding(name) as now:
         version = books.resolve(reference)
         against = _against(books, version, now, asked.against)
+        if asked.canary:
+            _may_be_tried(books, version, asked.against, now)
         settle(machine().cores)
         rules, to_label = _rules(version, against, asked, view)
         word = gate.verdict(rules)
         need = {rows: total for rule in rules for rows, total in rule.need.items()}
         found = Weighed(version, against, word, rules, need, to_label)
         if not asked.dry_run:
-            _write_down(books, found, now)
+            _write_down(books, found, now, asked.canary)
     return found
 
 
@@ -111,20 +116,34 @@ def _against(books: Registry, version: Version, now: dict[str, int], which: str)
     return against
 
 
-def _write_down(books: Registry, found: Weighed, now: dict[str, int]) -> None:
+def _may_be_tried(books: Registry, version: Version, against: str, now: dict[str, int]) -> None:
+    """ConfigError where a canary of this version could not begin."""
+    lines = books.ledger(version.name)
+    going, before = canaries.under_way(lines), canaries.stopped(lines, version.number)
+    if CHAMPION not in now or against != CHAMPION:
+        raise ConfigError("A canary shares the requests with the champion.", "Leave out --canary, or --against.")
+    if going is not None:
+        raise ConfigError(
+            f"A canary of {version.name}@{going.version} is under way.", f"End it: tuneproof rollback {version.name}"
+        )
+    if before:
+        raise ConfigError(f"A canary of {version.label} was stopped: {before}.", "Register another version.")
+
+
+def _write_down(books: Registry, found: Weighed, now: dict[str, int], steps: Sequence[float]) -> None:
     version = found.version
     aliases = dict(now)
     if found.verdict == "promoted":
-        aliases = {CHAMPION: version.number}
-        if CHAMPION in now and now[CHAMPION] != version.number:
-            aliases[PREVIOUS] = now[CHAMPION]
-        if now.get(CHALLENGER) not in (None, version.number):
-            aliases[CHALLENGER] = now[CHALLENGER]
+        aliases = {**now, CHALLENGER: version.number} if steps else promoted(now, version.number)
     elif found.verdict == "rejected" and now.get(CHALLENGER) == version.number:
         del aliases[CHALLENGER]
     elif found.verdict == "held":
         aliases[CHALLENGER] = version.number
-    told = "; ".join(f"{rule.id} {rule.word}" for rule in found.rules)
+    what = found.verdict
+    facts: dict[str, Any] = {"told": "; ".join(f"{rule.id} {rule.word}" for rule in found.rules)}
+    if steps and found.verdict == "promoted":
+        what = canaries.PASSED
+        facts = {"told": f"{facts['told']}; canary of {shares(steps)}", "steps": list(steps)}
     evidence = {
         "version": version.label,
         "manifest": version.sha256,
@@ -133,7 +152,7 @@ def _write_down(books: Registry, found: Weighed, now: dict[str, int]) -> None:
         "rules": [dataclasses.asdict(rule) for rule in found.rules],
         "need": found.need,
     }
-    books.decide(version.name, found.verdict, version, aliases, expected=now, facts={"told": told}, gate=evidence)
+    books.decide(version.name, what, version, aliases, expected=now, facts=facts, gate=evidence)
 
 
 def weighed_lines(found: Weighed, asked: Weighing) -> list[str]:
@@ -141,8 +160,14 @@ def weighed_lines(found: Weighed, asked: Weighing) -> list[str]:
     against = f" against {found.against.label}" if found.against else ", the first of its name"
     dry = " (dry run: nothing was changed)" if asked.dry_run else ""
     lines = [f"{found.version.label}{against}: {found.verdict}{dry}"]
+    if asked.canary and found.verdict == "promoted":
+        lines[0] = f"{found.version.label}{against}: passed{dry}"
     lines += [f"  {rule.id}  {rule.word:4}  {rule.what}: {rule.told}." for rule in found.rules]
     lines += [f"  It would take {total:,} rows of the {rows} to tell." for rows, total in found.need.items()]
+    if asked.canary and found.verdict == "promoted" and not asked.dry_run:
+        name = found.version.name
+        lines.append(f"  Servers of {name} give it {shares(asked.canary)} of the requests, and promote it at the end.")
+        lines.append(f"  How far it is: tuneproof registry show {name}. To end it: tuneproof rollback {name}")
     if found.to_label:
         lines.append(
             f"  {found.to_label:,} rows to label, the first ones of {asked.to_label}; the others need no label."

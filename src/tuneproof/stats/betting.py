@@ -30,10 +30,14 @@ class Harm:
     def __init__(self, share: float, margin: float) -> None:
         assert 0 < share < 1 and 0 <= margin < 1
         self._margin = margin
+        self._logs = [0.0] * len(RATIOS)
+        self.divide(share)
+
+    def divide(self, share: float) -> None:
+        """From the next answer on the new side has this share; the stake stays, so its bound holds for all of them."""
         self._against = share / (1 - share)
         found = [(1 - share) * (ratio - 1) / (1 + share * (ratio - 1)) for ratio in RATIOS]
-        self._bets = [min(bet, 0.5 / margin) if margin else bet for bet in found]  # no factor is 0 or less
-        self._logs = [0.0] * len(RATIOS)
+        self._bets = [min(bet, 0.5 / self._margin) if self._margin else bet for bet in found]  # no factor is 0 or less
 
     def hear(self, new: bool, bad: float) -> None:
         """One more answer, of the new side or of the old one."""

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from tuneproof.deploy.registry import versions
-from tuneproof.deploy.registry.home import CHALLENGER, CHAMPION, NAME, Reference, checked, home, private
+from tuneproof.deploy.registry.home import CHALLENGER, CHAMPION, NAME, PREVIOUS, Reference, checked, home, private
 from tuneproof.deploy.registry.ledger import Ledger, Line, canonical
 from tuneproof.deploy.registry.store import Store, Sums
 from tuneproof.deploy.registry.versions import Version
@@ -276,6 +276,16 @@ class Registry:
         except OSError:
             return [f"{file} is missing"]
         return [] if same else [f"{file} was changed"]
+
+
+def promoted(now: Mapping[str, int], number: int) -> dict[str, int]:
+    """The aliases once this version is the champion."""
+    aliases = {CHAMPION: number}
+    if now.get(CHAMPION) not in (None, number):
+        aliases[PREVIOUS] = now[CHAMPION]
+    if now.get(CHALLENGER) not in (None, number):
+        aliases[CHALLENGER] = now[CHALLENGER]
+    return aliases
 
 
 def _copy_of(line: Line) -> bytes:

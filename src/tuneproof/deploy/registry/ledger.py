@@ -32,7 +32,7 @@ class Line:
 
     seq: int
     at: str
-    what: str  # registered, promoted, rejected, held, rolled back
+    what: str  # registered, promoted, rejected, held, rolled back, and the words of ``canaries``
     version: int
     manifest: str  # sha256 of the version's manifest
     aliases: Mapping[str, int]

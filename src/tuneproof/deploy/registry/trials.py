@@ -1,6 +1,6 @@
 """What a running server found out about a version beside its champion: one small file per trial, counts and no text.
 
-    place = begun(folder, "canary", 9)          # models/reviews/trials/20261126T005124-canary-9.json
+    place = begun(folder, "canary", 9)          # models/reviews/trials/20261126T005124-canary-9-3f9a.json
     write(place, record)                        # whole, again and again while the trial runs
     told(folder)                                # the newest of them as lines a person can read
 
@@ -11,6 +11,7 @@ callers).
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,8 +24,8 @@ SHOWN = 3  # the newest that are told
 
 
 def begun(folder: Path, kind: str, version: int) -> Path:
-    """Where a trial that begins now is written down; ``folder`` is that of the name."""
-    return private(folder / "trials") / f"{time.strftime('%Y%m%dT%H%M%S')}-{kind}-{version}.json"
+    """Where a trial that begins now is written down; ``folder`` is that of the name, which two servers may share."""
+    return private(folder / "trials") / f"{time.strftime('%Y%m%dT%H%M%S')}-{kind}-{version}-{secrets.token_hex(2)}.json"
 
 
 def write(place: Path, record: Mapping[str, Any]) -> None:

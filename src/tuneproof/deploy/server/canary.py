@@ -5,22 +5,29 @@
     canary.heard(exchange, seconds)
     canary.share, canary.stopped         # 0.0, "12 of 118 answers failed, ..."
 
+    canary = Canary("reviews@9", "reviews@7", 0.05, metrics, steps=(0.05, 0.25))
+    canary.reached, canary.go_on()       # "5%: 300 texts, ...": the step is done; 25% from now on
+
 Three bets (stats/betting.py) ask whether it fails more often by a point, is slow more often, and is wrong more often by
 a point where callers said what was right. Slow is an answer of the champion beyond its own 95th percentile, and one of
 the version beyond twice that: the bet asks whether the percentile doubled. Each bet is worth a third, so one of them
 reaches 20 by chance in one canary of twenty at most, however long it runs. A text or caller counts once in the bets,
 since what is asked again is no new evidence. Beside them everything counts in windows of 100 answers of the version:
 failures or the 95th percentile doubled, by more than chance (1%), in three windows one after another stop it as well.
+
+With steps the stakes of the bets stay from one step to the next, so one canary in twenty holds for all of them. A step
+is done after so many texts or callers that met the version, the last window not a bad one.
 """
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tuneproof.deploy.registry.canaries import shares
 from tuneproof.deploy.registry.trials import percentile
 from tuneproof.deploy.server.guard import Exchange
 from tuneproof.deploy.server.metrics import Metrics
@@ -32,6 +39,7 @@ MARGINS = {"failed": 0.01, "slow": 0.0, "wrong": 0.01}  # by how much a version 
 SLOW, TIMES = 0.95, 2.0
 FIRST_LOOK = 50  # answers of the champion before anything counts as slow, and between two looks at its percentile
 WINDOW, WINDOWS, CHANCE = 100, 3, 0.01
+ENOUGH = 300  # texts or callers that met the version before a step is done: three windows
 REMEMBERED = 100_000  # texts and callers that have counted
 JUDGED = 10_000  # answers that a caller can still say something about
 
@@ -50,12 +58,15 @@ class Canary:
 
     kind = "canary"
 
-    def __init__(self, label: str, champion: str, share: float, metrics: Metrics) -> None:
+    def __init__(self, label: str, champion: str, share: float, metrics: Metrics, steps: Sequence[float] = ()) -> None:
         self.label = label
         self.champion = champion
         self.share = share
         self.stopped = ""  # why, once it did harm
+        self.reached = ""  # what was seen at the step that is done; "" while it is not
         self._asked = share
+        self._steps = tuple(steps)
+        self._met: set[str] = set()  # texts and callers at this step, of the version
         self._metrics = metrics
         self._since, self._until = now(), ""
         self._state = "running"
@@ -71,6 +82,22 @@ class Canary:
 
     def takes(self, key: str) -> bool:
         return share_of(key) < self.share
+
+    @property
+    def next(self) -> int | None:
+        """Which step follows, from 0; None where there is none, and after the last one."""
+        return next((place for place, share in enumerate(self._steps) if share > self._asked), None)
+
+    def go_on(self) -> None:
+        """Begin the next step."""
+        if self.next is None or self.stopped or not self.reached:
+            return
+        self.share = self._asked = self._steps[self.next]
+        self.reached, self._met = "", set()
+        for bet in self._bets.values():
+            bet.divide(self.share)
+        self._open_window()
+        self._show()
 
     def heard(self, exchange: Exchange, seconds: float) -> None:
         label = f"{exchange.model}@{exchange.version}"
@@ -94,6 +121,10 @@ class Canary:
         if self._window[1].answers == WINDOW:
             self._close_window()
         self._weigh()
+        if self._steps and new and not self.reached:
+            self._met.add(exchange.key)
+            if len(self._met) >= ENOUGH and not self._windows and not self.stopped:
+                self.reached = f"{100 * self._asked:g}%: {len(self._met):,} texts or callers, {self._told_evidence()}"
 
     def judged(self, request_id: str, index: int, given: Mapping[str, Any]) -> None:
         said = self._said.get(request_id)
@@ -112,9 +143,10 @@ class Canary:
             side.told(*((count[0], count[1]) for count in (self._bad["slow"][new], self._bad["wrong"][new])))
             for new, side in enumerate((self._old, self._new))
         ]
-        told = ", ".join(f"{name} {value:.3g}" for name, value in self._evidence().items())
         limit = f", slow is over {1000 * self._slow:,.1f} ms ({self._new.name}: twice that)" if self._slow else ""
-        notes = {"evidence of harm": f"{told}; {LIMIT:g} stops it{limit}"}
+        notes = {"evidence of harm": f"{self._told_evidence()}; {LIMIT:g} stops it{limit}"}
+        if self._steps:
+            notes["steps"] = shares(self._steps)
         found = record(self, self._since, self._state, ("slow", "wrong"), sides, notes)
         return {**found, "share": self._asked, "until": self._until or now()}
 
@@ -137,6 +169,9 @@ class Canary:
     def _evidence(self) -> dict[str, float]:
         return {name: math.exp(min(700.0, bet.log_e)) / len(self._bets) for name, bet in self._bets.items()}
 
+    def _told_evidence(self) -> str:
+        return ", ".join(f"{name} {value:.3g}" for name, value in self._evidence().items())
+
     def _weigh(self) -> None:
         """Stop the version if one of the bets is won."""
         for name, evidence in self._evidence().items():
@@ -155,6 +190,7 @@ class Canary:
 
     def _stop(self, why: str) -> None:
         self.share, self.stopped, self._state, self._until = 0.0, why, f"stopped: {why}", now()
+        self.reached = ""
 
     def _open_window(self) -> None:
         self._window = (Side("old"), Side("new"))

@@ -3,9 +3,11 @@
     loaded = Loaded(models, tried={"reviews": Tried.of("canary", "reviews@challenger=5%")})
     loaded.load("reviews", say)
     loaded.point("reviews", loaded.wanted("reviews", say), say)      # again and again: what moved is served from now on
-    loaded.keep()                                                    # records of trials, and why a canary was stopped
+    loaded.keep()                                # records of trials, why a canary was stopped, which step it has done
+    loaded.go_on()                               # those whose step stands in the ledger begin the next one
 
-A champion is always followed, whatever becomes of the version that is tried beside it.
+A champion is always followed, whatever becomes of the version that is tried beside it. What is tried is what the
+command line says of a name or, where it says nothing, the canary that the ledger says is under way.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tuneproof.deploy.registry import Registry, Version, found, trials
+from tuneproof.deploy.registry import Registry, Version, canaries, found, trials
+from tuneproof.deploy.registry.books import promoted
 from tuneproof.deploy.registry.home import CHAMPION, Reference
 from tuneproof.deploy.server.canary import Canary
 from tuneproof.deploy.server.hosted import Models, prove
@@ -28,17 +31,22 @@ from tuneproof.predict import Predictor
 from tuneproof.run import Run
 
 Say = Callable[[str], None]
-STOPPED = "canary stopped"  # the word of the ledger
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A version beside the champion, as the command line names it."""
+    """A version beside the champion, as the command line or the ledger names it."""
 
     kind: str  # canary, shadow
     name: str
     which: str  # a number or an alias
     share: float
+    steps: tuple[float, ...] = ()  # where the end of it is a promotion
+
+    @classmethod
+    def promised(cls, name: str, promise: canaries.Promise) -> Tried:
+        share = promise.steps[promise.step]
+        return cls(Canary.kind, name, str(promise.version), share, promise.steps)
 
     @classmethod
     def of(cls, kind: str, text: str) -> Tried:
@@ -68,10 +76,12 @@ class Loaded:
     registry: Registry = field(default_factory=Registry)
     tried: Mapping[str, Tried] = field(default_factory=dict)  # by name
     followed: dict[str, dict[str, int]] = field(default_factory=dict)  # name -> alias -> version, as it is served
+    _promised: dict[str, Tried] = field(default_factory=dict)  # by name, as the ledger said at the last look
     _unfit: set[str] = field(default_factory=set)  # versions to try that could not be opened
     _places: dict[Trial, Path] = field(default_factory=dict)  # of the records of trials
     _ended: list[Trial] = field(default_factory=list)  # those whose last record is still to be written
-    _told: set[str] = field(default_factory=set)  # canaries that were stopped and stand in the ledger
+    _told: set[str] = field(default_factory=set)  # canaries that were stopped or promoted and stand in the ledger
+    _kept: dict[str, str] = field(default_factory=dict)  # canary -> what it reached, as it stands in the ledger
     _keeping: threading.Lock = field(default_factory=threading.Lock)
 
     def check(self, references: Sequence[str]) -> None:
@@ -108,9 +118,14 @@ class Loaded:
 
     def wanted(self, name: str, say: Say) -> dict[str, int]:
         """Where ``name`` points now, those versions loaded; what is served stays as it is."""
-        named = self.registry.aliases(name)
+        lines = self.registry.ledger(name)
+        named = lines[-1].aliases
         aliases = {CHAMPION: named[CHAMPION]} if CHAMPION in named else {}
-        tried = self.tried.get(name)
+        promise = canaries.under_way(lines)
+        self._promised.pop(name, None)
+        if promise is not None:
+            self._promised[name] = Tried.promised(name, promise)
+        tried = self.tried.get(name) or self._promised.get(name)
         number = None if tried is None else tried.number(named)
         if tried is not None and number is not None and number != aliases.get(CHAMPION):
             aliases[tried.which] = number
@@ -129,7 +144,7 @@ class Loaded:
             if alias != CHAMPION:
                 self._same_task(name, label)
         except Error as error:
-            if alias == CHAMPION or name not in self.followed:
+            if alias == CHAMPION or (name in self.tried and name not in self.followed):
                 raise
             self._unfit.add(label)
             say(f"{label} is not tried: {error}")
@@ -154,8 +169,9 @@ class Loaded:
         self.end(name, "an alias moved")
         self.models.point(name, {alias: f"{name}@{number}" for alias, number in aliases.items()})
         self.followed[name] = dict(aliases)
-        if name in self.tried:
-            self._begin(self.tried[name], aliases, say)
+        tried = self.tried.get(name) or self._promised.get(name)
+        if tried is not None:
+            self._begin(tried, aliases, say)
         return True
 
     # -- what is tried
@@ -165,38 +181,46 @@ class Loaded:
         if tried.which not in aliases:
             return
         champion, label = (f"{tried.name}@{aliases[alias]}" for alias in (CHAMPION, tried.which))
-        stopped = self._stopped(tried.name, aliases[tried.which])
+        stopped = canaries.stopped(self.registry.ledger(tried.name), aliases[tried.which])
         if stopped and tried.kind == Canary.kind:
             say(f"{label} answers nobody: a canary of it was stopped ({stopped}).")
             return
         trial: Trial
         if tried.kind == Canary.kind:
-            trial = Canary(label, champion, tried.share, self.models.metrics)
+            trial = Canary(label, champion, tried.share, self.models.metrics, tried.steps)
         else:
             trial = Shadow(self.models.get(label), champion, tried.share, self.models.metrics, self.models.busy)
+        self._told.discard(label)
+        self._kept.pop(label, None)
         self._places[trial] = trials.begun(self.registry.folder(tried.name), tried.kind, aliases[tried.which])
         self.models.begin(tried.name, trial)
         say(f"{label} is tried beside {champion}: {tried.kind}, {100 * tried.share:g}% of requests")
 
     def end(self, name: str, why: str) -> None:
         """The trial of ``name`` takes part no more; ``keep`` writes its last record."""
-        trial = self.models.end(name, why)
+        trial = self.models.trials().get(name)
         if trial is not None:
+            self.models.end(name, "it was promoted" if trial.label in self._told and not trial.stopped else why)
             self._ended.append(trial)
 
     @property
     def unwritten(self) -> bool:
-        """Whether a trial ended, or a canary was stopped, and the disk does not say so yet."""
-        stopped = any(trial.stopped and trial.label not in self._told for trial in self.models.trials().values())
-        return stopped or bool(self._ended)
+        """Whether a trial ended, was stopped or has done a step, and the disk does not say so yet."""
+        return bool(self._ended) or any(self._news(trial) for trial in self.models.trials().values())
+
+    def _news(self, trial: Trial) -> bool:
+        """Whether the ledger has to hear of it."""
+        if trial.label in self._told:
+            return False
+        return bool(trial.stopped) or (bool(trial.reached) and self._kept.get(trial.label) != trial.reached)
 
     def keep(self) -> None:
-        """Write down what trials have seen: their records, and in the ledger why a canary was stopped."""
+        """Write down what trials have seen: their records, and in the ledger what became of a canary."""
         with self._keeping:  # the end of the server does not wait for the look that is on its way
             for trial in [*self._ended, *self.models.trials().values()]:
                 record = trial.record()
                 trials.write(self._places[trial], record)
-                if trial.stopped and trial.label not in self._told:
+                if self._news(trial):
                     self._decide(trial, record)
                 if trial in self._ended:
                     self._ended.remove(trial)
@@ -204,14 +228,24 @@ class Loaded:
     def _decide(self, trial: Trial, record: Mapping[str, Any]) -> None:
         """One line of the ledger; BusyError while another process decides, and then at the next look."""
         name = trial.label.partition("@")[0]
+        stopped, reached, step = trial.stopped, trial.reached, trial.next
         with self.registry.deciding(name) as now:
-            version, facts = self.registry.listed(trial.label), {"told": trial.stopped}
-            self.registry.decide(name, STOPPED, version, now, expected=now, facts=facts, gate=record)
-        self._told.add(trial.label)
+            version, what, aliases = self.registry.listed(trial.label), canaries.STOPPED, now
+            facts: dict[str, Any] = {"told": stopped}
+            if not stopped:
+                promise = canaries.under_way(self.registry.ledger(name))
+                if promise is None or promise.version != version.number:
+                    return  # ended since; the next look ends it here as well
+                what, facts = canaries.STEP, {"told": reached, "step": step}
+                if step is None:
+                    what, aliases, facts = "promoted", promoted(now, version.number), {"told": f"canary, {reached}"}
+            self.registry.decide(name, what, version, aliases, expected=now, facts=facts, gate=record)
+        if stopped or step is None:
+            self._told.add(trial.label)
+        self._kept[trial.label] = reached
 
-    def _stopped(self, name: str, number: int) -> str:
-        """Why a canary of this version was stopped, as the ledger says; "" where none was."""
-        told = [
-            line.facts["told"] for line in self.registry.ledger(name) if (line.what, line.version) == (STOPPED, number)
-        ]
-        return str(told[-1]) if told else ""
+    def go_on(self) -> None:
+        """Begin the next step where the ledger says that one is done; called where requests are answered."""
+        for trial in self.models.trials().values():
+            if trial.reached and self._kept.get(trial.label) == trial.reached:
+                trial.go_on()

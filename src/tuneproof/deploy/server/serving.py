@@ -210,6 +210,7 @@ async def _look(loaded: Loaded, broken: Sequence[str], end: Callable[[], None], 
         if loaded.unwritten or time.monotonic() > kept + KEEP_SECONDS:
             try:
                 await asyncio.to_thread(loaded.keep)
+                loaded.go_on()
                 kept = time.monotonic()
             except Error as error:
                 fault("What was tried is not written down yet", error)

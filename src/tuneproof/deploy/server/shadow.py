@@ -49,7 +49,7 @@ class Shadow:
         self.label = challenger.label
         self.champion = champion
         self.share = share
-        self.stopped = ""  # a shadow harms nobody
+        self.stopped = self.reached = ""  # a shadow harms nobody, and has no steps
         self._challenger = challenger
         self._metrics = metrics
         self._busy = busy
@@ -64,6 +64,13 @@ class Shadow:
         self._ended = False
         self._thread = threading.Thread(target=self._run, name=f"shadow {self.label}", daemon=True)
         self._thread.start()
+
+    @property
+    def next(self) -> int | None:
+        return None
+
+    def go_on(self) -> None:
+        """It has one share for all of its life."""
 
     def takes(self, key: str) -> bool:
         return False

@@ -32,6 +32,16 @@ class Trial(Protocol):
     champion: str  # "reviews@7"
     share: float  # of requests; 0 once it was stopped
     stopped: str  # why, where it did harm
+    reached: str  # what was seen at the step of a canary that is done; "" while it is not
+
+    @property
+    def next(self) -> int | None:
+        """The step that follows; None where the end of this one is a promotion."""
+        ...
+
+    def go_on(self) -> None:
+        """Begin the next step."""
+        ...
 
     def takes(self, key: str) -> bool:
         """Whether the version answers this request instead of the champion."""
