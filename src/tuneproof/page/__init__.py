@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from tuneproof.page import numbers
+from tuneproof.page.alike import common
 from tuneproof.page.words import METRICS, TERMS, Metric
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def _environment(templates: Path) -> Environment:
         env.filters[name] = getattr(numbers, name)
     env.filters["plural_of"] = lambda items, noun, many="": numbers.plural(len(items), noun, many)
     env.filters["breakable"] = breakable
+    env.filters["common"] = common
     env.filters["file"] = file_name
     env.filters["last_part"] = last_part
     env.filters["legend_of"] = lambda lines: [(f"line-{line.kind}", line.name) for line in lines]
