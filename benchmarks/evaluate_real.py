@@ -36,6 +36,7 @@ OPTIONS: dict[str, list[str]] = {
     "pubmedqa": ["--too-long", "cut"],  # 26 of 1,000 abstracts are longer than the model reads
     "cuad_clauses": ["--too-long", "cut"],  # 8 of 6,309 clauses are
 }
+BESIDE = ("in_scope_accuracy", "out_of_scope_recall")  # metrics that are shown beside the one that decides
 SLICES = {"clinc150": [("label", "oos")]}  # parts that get a line of their own: out-of-scope questions
 
 
@@ -47,10 +48,11 @@ def main() -> None:
     parser.add_argument("--prompted", help="chat model that is asked the classifiers' questions")
     parser.add_argument("--runs", type=Path, default=Path("runs/real"))
     parser.add_argument("--take", nargs=2, metavar=("NAME", "RUN"))
+    parser.add_argument("--trained", help="commit at which the run that is taken was trained, where that is another")
     parser.add_argument("--table", action="store_true")
     asked = parser.parse_args()
     if asked.take:
-        keep(asked.take[0], summary(Path(asked.take[1]), asked.take[0], None))
+        keep(asked.take[0], {**summary(Path(asked.take[1]), asked.take[0], None), "trained": asked.trained})
     elif not asked.table:
         if not asked.data.is_dir():
             print(f"Skipped: there is no folder {asked.data}; name one with --data.")
@@ -107,6 +109,9 @@ def summary(run: Path, name: str, minutes: float | None) -> dict[str, Any]:
             {"name": s["name"], "value": s["values"][scores["primary"]], "interval": s["interval"], **_gap(s)}
             for s in scores["systems"]
         ],
+        "beside": {
+            s["name"]: {name: s["values"][name] for name in BESIDE if name in s["values"]} for s in scores["systems"]
+        },
         "prompted": {"model": prompted.get("model"), "ways": prompted.get("ways", [])},
         "slices": parts,
         "slices_baseline": report["slices"]["baseline"],
@@ -151,11 +156,12 @@ def page(found: dict[str, Any]) -> str:
 
 
 def section(name: str, found: dict[str, Any]) -> str:
+    trained = f" (trained at {found['trained']})" if found.get("trained") else ""
     lines = [
         f"\n## {name}\n",
         f"{found['headline']}\n",
         f"{found['n']:,} test rows, {found['model']}, {found['method']}, {found['minutes']} minutes, "
-        f"commit {found['commit']}.\n",
+        f"commit {found['commit']}{trained}.\n",
         f"| | {found['primary']} | 95% interval | tuned minus this | 95% interval | p |\n|---|---|---|---|---|---|",
         *[system(one, found["percent"]) for one in found["systems"]],
     ]
@@ -175,6 +181,11 @@ def section(name: str, found: dict[str, Any]) -> str:
             )
         )
     lines.append("")
+    lines += [
+        f"{who}: {', '.join(f'{metric} {100 * value:.1f}' for metric, value in values.items())}\n"
+        for who, values in found.get("beside", {}).items()
+        if values
+    ]
     lines += [f"{sentence}\n" for sentence in (found["overfitting"], *found["forgetting"]) if sentence]
     return "\n".join(lines)
 
