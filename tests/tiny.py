@@ -395,7 +395,7 @@ def bases(tiny_bert: Path, tiny_llama: Path, tiny_t5: Path) -> Mapping[str, Path
         "question-answering",
         "embeddings",
     )
-    writers = ("instruction", "instructed-classification")
+    writers = ("instruction", "instructed-classification", "instructed-extraction")
     return {**dict.fromkeys(readers, tiny_bert), **dict.fromkeys(writers, tiny_llama), "seq2seq": tiny_t5}
 
 
@@ -417,6 +417,7 @@ def files(
         "multi-label-classification": topics,
         "text-regression": scored,
         "token-classification": tagged,
+        "instructed-extraction": tagged,
         "question-answering": questions,
         "instruction": dialogues,
         "seq2seq": parallel,

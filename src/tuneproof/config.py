@@ -40,7 +40,7 @@ class Data(Section):
     second: str = decide("column with the second text, where the rows are pairs of texts")
     label: str = decide("column with the label")
     instruction: str = decide(
-        "what a chat model is asked about a row with a label; {text}, {second} and {labels} are filled in"
+        "what a chat model is asked about a row with a label or entities; {text}, {second} and {labels} are filled in"
     )
     group: str = decide("column whose rows stay together on one side of the split")
     time: str = decide("column with the time of each row: the newest rows are the test, those before them validation")

@@ -12,6 +12,7 @@ from tuneproof.config import Config
 from tuneproof.methods import METHODS
 from tuneproof.run import Run
 from tuneproof.tasks import Answer, task
+from tuneproof.tasks.entities import types
 from tuneproof.tasks.rules import told
 
 POOLED = (
@@ -22,6 +23,10 @@ POOLED = (
 )
 
 
+LABELLED = "# the logit of a label: the log probabilities of its tokens as the answer, end of turn included, added\n"
+LINES = "# the answer has a line for each entity, TYPE: words, in the order of the text; or none\n"
+
+
 def usage(run: Run, config: Config, answer: Answer, outputs: int, base: str) -> str:
     """Python that opens ``model/`` with transformers (and peft) alone."""
     pooled = POOLED if "vector" in answer.shows else ""
@@ -29,15 +34,16 @@ def usage(run: Run, config: Config, answer: Answer, outputs: int, base: str) -> 
 
 
 def _asked(run: Run) -> str:
-    """What a chat model has to be asked for its label."""
+    """What a chat model has to be asked for its label, or for entities."""
     asked = run.schema.instruction
     if not asked:
         return ""
-    labels = ", ".join(run.schema.labels)
+    labels = ", ".join(run.schema.labels or types([run.schema.tags]))
+    reading = LABELLED if run.schema.labels else LINES
     return (
         f"asked = {asked!r}  # filled in: {{labels}} is {labels!r}\n"
         'messages = [{"role": "user", "content": asked}]\n'
-        "# the logit of a label: the log probabilities of its tokens as the answer, end of turn included, added\n"
+        f"{reading}"
     )
 
 

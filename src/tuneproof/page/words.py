@@ -39,6 +39,7 @@ METRICS = {
     "entity_f1": Metric("entity F1", "F1 over all entities; type, start and end have to be right.", True),
     "entity_precision": Metric("entity precision", "Of the entities found, the share that is in the file so.", True),
     "entity_recall": Metric("entity recall", "Of the entities in the file, the share that was found so.", True),
+    "answers_failed": Metric("failed answers", "Share of the answers that did not end in time.", True),
     "subset_accuracy": Metric(
         "all labels right", "Share of the rows of which every label was found and no other.", True
     ),

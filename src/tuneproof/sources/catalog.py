@@ -53,7 +53,7 @@ CLASSIFY = (
     "embeddings",
 )
 READ = (*CLASSIFY, "question-answering")
-CHAT = ("instruction", "instructed-classification")
+CHAT = ("instruction", "instructed-classification", "instructed-extraction")
 PAIRS = ("seq2seq",)
 
 _PINS = (

@@ -25,6 +25,7 @@ from tuneproof.tasks.classification import Classification
 from tuneproof.tasks.drawing import Watch
 from tuneproof.tasks.embeddings import Embeddings
 from tuneproof.tasks.instructed import Instructed
+from tuneproof.tasks.instructed_extraction import InstructedExtraction
 from tuneproof.tasks.instruction import Instruction
 from tuneproof.tasks.metrics import ClassScore
 from tuneproof.tasks.multi_label import MultiLabel
@@ -34,7 +35,7 @@ from tuneproof.tasks.rules import Floats, Rule
 from tuneproof.tasks.seq2seq import Seq2Seq
 from tuneproof.tasks.tables import Canonical
 from tuneproof.tasks.token_classification import TokenClassification
-from tuneproof.tasks.wording import wording
+from tuneproof.tasks.wording import entity_wording, wording
 
 
 class Answer(Protocol):
@@ -221,6 +222,13 @@ TASKS: dict[str, Task] = {
         Task("multi-label-classification", "text", MultiLabel()),
         Task("text-regression", "text", Regression()),
         Task("token-classification", "text", TokenClassification()),
+        Task(
+            "instructed-extraction",
+            "chat",
+            InstructedExtraction(),
+            same_as="token-classification",
+            wording=entity_wording,
+        ),
         Task("question-answering", "text", QuestionAnswering()),
         Task("instruction", "chat", Instruction()),
         Task("seq2seq", "text", Seq2Seq(), seq2seq.complete),

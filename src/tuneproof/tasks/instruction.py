@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -33,6 +33,8 @@ from tuneproof.tasks.tables import Canonical, canonical_rows
 # Keys of a configuration whose models change their logits after the output layer; for those the model computes
 # all logits itself.
 RESCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
+
+Allowed = Callable[[int, Sequence[int]], list[int]]  # row, and the ids written for it -> those that may come next
 
 
 def logits_at(model: Module, inputs: Mapping[str, Tensor], where: Tensor) -> Tensor:
@@ -178,26 +180,8 @@ class Instruction(Likeliest):
         """``respond``, followed token by token: ``watch`` hears what is written so far and says which rows may end."""
         assert isinstance(encoder, ChatEncoder)
         prompts = [encoder.prompt(row["messages"], row.get("tools")).ids for row in rows]
-        longest = max(len(prompt) for prompt in prompts)
-        pad = encoder.tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (longest - len(prompt)) + prompt for prompt in prompts])
-        mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-        stops = encoder.stops
-        with torch.no_grad():
-            out = model.generate(  # type: ignore[operator]
-                input_ids=ids,
-                attention_mask=mask,
-                max_new_tokens=how.max_new_tokens,
-                repetition_penalty=how.repetition_penalty,
-                no_repeat_ngram_size=how.no_repeat_ngram,
-                eos_token_id=stops,
-                pad_token_id=pad,
-                stopping_criteria=[Watched(longest, watch)] if watch is not None else None,
-                **drawing(how),
-            )
-        return [
-            self._answer(encoder, row[longest:].tolist(), stops, len(p)) for row, p in zip(out, prompts, strict=True)
-        ]
+        written = continued(model, encoder, prompts, how, watch)
+        return [self._answer(encoder, ids, encoder.stops, len(p)) for ids, p in zip(written, prompts, strict=True)]
 
     def finish(self, folder: Path, encoder: Encoder, how: Generation) -> None:
         """``generation_config.json``: how the answers of the report were made."""
@@ -213,7 +197,7 @@ class Instruction(Likeliest):
         ).save_pretrained(folder)
 
     def _answer(self, encoder: ChatEncoder, ids: list[int], stops: list[int], tokens_in: int) -> Prediction:
-        end = next((index for index, id in enumerate(ids) if id in stops), None)
+        end = stops_at(ids, stops)
         text = encoder.tokenizer.decode(ids[:end], skip_special_tokens=True).strip()
         stopped = {"stopped": float(end is not None)}
         return Prediction(text, scores=stopped, tokens_in=tokens_in, tokens_out=len(ids[:end]))
@@ -238,6 +222,46 @@ class Instruction(Likeliest):
 
     def show(self, prediction: Prediction) -> dict[str, Any]:
         return {"answer": prediction.value, "stopped": bool(prediction.scores.get("stopped"))}
+
+
+def continued(
+    model: Module,
+    encoder: ChatEncoder,
+    prompts: Sequence[Sequence[int]],
+    how: Generation,
+    watch: Watch | None = None,
+    allowed: Allowed | None = None,
+) -> list[list[int]]:
+    """What the model writes after each prompt, end and padding included; only ids that ``allowed`` gives, if any."""
+    longest = max(len(prompt) for prompt in prompts)
+    pad, stops = encoder.tokenizer.pad_token_id, encoder.stops
+    ids = torch.tensor([[pad] * (longest - len(prompt)) + [*prompt] for prompt in prompts])
+    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+
+    def next_ids(row: int, so_far: Tensor) -> list[int]:
+        assert allowed is not None
+        written = so_far[longest:].tolist()
+        return [pad] if stops_at(written, stops) is not None else allowed(row, written)
+
+    with torch.no_grad():
+        out = model.generate(  # type: ignore[operator]
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=how.max_new_tokens,
+            repetition_penalty=how.repetition_penalty,
+            no_repeat_ngram_size=how.no_repeat_ngram,
+            eos_token_id=stops,
+            pad_token_id=pad,
+            stopping_criteria=[Watched(longest, watch)] if watch is not None else None,
+            prefix_allowed_tokens_fn=next_ids if allowed is not None else None,
+            **drawing(how),
+        )
+    return [row[longest:].tolist() for row in out]
+
+
+def stops_at(ids: Sequence[int], stops: Sequence[int]) -> int | None:
+    """Where an answer ends; None where it does not."""
+    return next((index for index, id in enumerate(ids) if id in stops), None)
 
 
 def _before(batch: Batch) -> Tensor:

@@ -1,9 +1,10 @@
-"""What a chat model is asked about a row of a classification file: the template of ``data.instruction``, filled in.
+"""What a chat model is asked about a row with labels or entities: the template of ``data.instruction``, filled in.
 
     text, reason = wording(schema, None)
     asked({"text": "arrived broken"}, text, ("negative", "positive"))
 
-"{text}", "{second}" and "{labels}" stand for what they say; without "{second}" both texts of a pair stand at "{text}".
+"{text}", "{second}" and "{labels}" (or types of entities) stand for what they say; without "{second}" both texts of a
+pair stand at "{text}".
 """
 
 from __future__ import annotations
@@ -12,10 +13,16 @@ import re
 
 from tuneproof.errors import ConfigError, nearest
 from tuneproof.records import Row, Schema
+from tuneproof.tasks import entities
 
 NAMED = 30  # labels that are named in every row: more would make rows longer than their texts
 WITH_LABELS = "{text}\n\nWhich of these labels fits? {labels}\nAnswer with the label alone."
 WITHOUT = "{text}\n\nWhich label fits? Answer with the label alone."
+ENTITIES = (
+    "{text}\n\nWhich words are of one of these types? {labels}\n"
+    "Answer with one line for each, in their order, as TYPE: words. Where there is none, answer: none"
+)
+UNNAMED = "{text}\n\nWhich entities are there? Answer with lines of TYPE: words. Where there is none, answer: none"
 PARTS = ("text", "second", "labels")
 PART = re.compile(r"\{(\w+)\}")
 
@@ -29,6 +36,17 @@ def wording(schema: Schema, own: str | None) -> tuple[str, str]:
     if count <= NAMED:
         return WITH_LABELS, f"a plain question that names the {count} labels"
     return WITHOUT, f"a plain question: naming {count} labels would make every row longer, and training shows them"
+
+
+def entity_wording(schema: Schema, own: str | None) -> tuple[str, str]:
+    """The same for entities, where "{labels}" are their types."""
+    if own is not None:
+        _check(own, schema)
+        return own, "you asked for it"
+    count = len(entities.types([schema.tags]))
+    if count <= NAMED:
+        return ENTITIES, f"a plain question that names the {count} types"
+    return UNNAMED, f"a plain question: naming {count} types would make every row longer, and training shows them"
 
 
 def asked(row: Row, template: str, labels: tuple[str, ...]) -> str:
