@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from transformers import GenerationConfig
 
+from tuneproof.errors import ModelError
 from tuneproof.modalities import ChatEncoder
 from tuneproof.records import Generation, Schema
 from tuneproof.run import Run
 from tuneproof.tasks import TASKS
+from tuneproof.tasks.pretrained import load_pretrained
 
 ANSWER = TASKS["instruction"].answer
 NOTHING = Schema("instruction", "messages", {"messages": "messages"}, (), None, ())
@@ -34,3 +36,12 @@ def test_the_folder_says_how_answers_are_made(finished) -> None:  # type: ignore
     assert kept["eos_token_id"] == ChatEncoder(run.model, 256).stops
     assert GenerationConfig.from_pretrained(run.model).do_sample is False
     assert "GenerationConfig" in (run.model / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("auto", ["AutoModelForCausalLM", "AutoModelForTokenClassification"])
+def test_an_architecture_that_cannot_do_the_task_is_refused(tiny_t5: Path, tiny_llama: Path, auto: str) -> None:
+    """transformers' own tables say which can."""
+    folder = tiny_t5 if auto == "AutoModelForCausalLM" else tiny_llama / "nothing"
+    with pytest.raises(ModelError, match=f"cannot be opened as {auto.removeprefix('AutoModelFor')}") as refused:
+        load_pretrained(auto, folder, seed=0)
+    assert refused.value.exit_code == 2

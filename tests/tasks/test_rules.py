@@ -18,7 +18,7 @@ from tuneproof.prepare import prepare
 from tuneproof.records import Prediction, Schema
 from tuneproof.run import Run
 from tuneproof.tasks import TASKS, metrics, rules, task_of
-from tuneproof.tasks.classification import emphasis
+from tuneproof.tasks.classification import balance, emphasis
 
 ANSWERS = {name: task.answer for name, task in TASKS.items()}
 
@@ -164,6 +164,8 @@ def test_a_rare_label_from_file_to_page(one_thread: None, tiny_bert: Path, tmp_p
     run = tp.tune(
         file, runs=tmp_path / "runs", model_name=str(tiny_bert), method_name="full", train_epochs=20, **options
     )
+    weighed = run.run.plan["settings"]["train.class_weights"]
+    assert weighed["value"] == "none" and 'the label "complaint" is rare' in weighed["reason"]
     assert run.run.schema.rare == "complaint" and any("its F1 decides" in one for one in run.run.schema.reasons)
     rule = run.run.rule
     assert rule["kind"] == "rare" and 0 < rule["threshold"] <= 0.5 and rule["n"] > 50
@@ -261,6 +263,19 @@ def test_class_weights_keep_the_mean_and_balance_the_classes() -> None:
         assert sum(w * n for w, n in zip(found.weights, counts, strict=True)) == pytest.approx(sum(counts))
         assert found.weights[2] / found.weights[0] == pytest.approx(ratio)
     assert emphasis("balanced", [5, 0]).weights[1] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("counts", "rare", "reason"),
+    [
+        ([90, 10], "yes", 'the label "yes" is rare, and its threshold is fitted afterwards'),
+        ([50, 40], None, "the most frequent label has 1.2 times the rows of the rarest: they count alike"),
+        ([90, 30, 2], None, "the most frequent label has 45.0 times the rows of the rarest, but accuracy decides"),
+    ],
+)
+def test_the_reason_for_class_weights_is_the_imbalance(counts: list[int], rare: str | None, reason: str) -> None:
+    how, why = balance(counts, rare)
+    assert how == "none" and why.startswith(reason)
 
 
 @pytest.mark.parametrize("how", ["root", "balanced", "focal"])

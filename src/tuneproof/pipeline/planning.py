@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -26,8 +27,10 @@ from tuneproof.memory import peak
 from tuneproof.pipeline.ready import Ready
 from tuneproof.pipeline.view import View
 from tuneproof.predict import Predictor, generation, predict_examples
+from tuneproof.records import Setting
 from tuneproof.run import Run
 from tuneproof.stats.power import power_line
+from tuneproof.tasks.classification import balance
 from tuneproof.train.batches import epoch_steps, spared
 from tuneproof.train.fit import Work, assemble, job
 from tuneproof.train.loop import one_step
@@ -57,6 +60,7 @@ def make_plan(ready: Ready, view: View, spent: float = 0.0) -> dict[str, Any]:
         machine=machine(),
         bf16_gain=bf16_gain(),
     )
+    ready = _balanced(ready)
     decided = decide(ready.config, situation, ready.given)
     view.say("Measuring a few training steps")
     cost, facts = _measured(ready, decided.config, longest)
@@ -87,6 +91,18 @@ def make_plan(ready: Ready, view: View, spent: float = 0.0) -> dict[str, Any]:
         },
         "power": power_line(test_rows) if ready.task.answer.proportion else "",
     }
+
+
+def _balanced(ready: Ready) -> Ready:
+    """The same with what rare labels count in the loss, for a task that asks and where nobody said it."""
+    name = "train.class_weights"
+    if name not in ready.task.answer.options or ready.config.get(name) is not None:
+        return ready
+    labels = Counter(example.label for example in ready.encoded.examples["train"])
+    found = Setting(*balance(list(labels.values()), ready.schema.rare), "rule")
+    return dataclasses.replace(
+        ready, config=ready.config.replace({name: found.value}), given={**ready.given, name: found}
+    )
 
 
 def _measured(ready: Ready, config: Config, longest: int) -> tuple[Cost, dict[str, float]]:

@@ -28,6 +28,7 @@ from tuneproof.tasks.pretrained import load_pretrained
 from tuneproof.tasks.rules import Floats, Rule
 from tuneproof.tasks.tables import Canonical, canonical_texts
 
+UNEVEN = 3.0  # times as many rows from which labels are called uneven
 FOCUS = 2.0  # gamma of the focal loss: a row that has 90% already counts a hundredth (arXiv 1708.02002)
 
 
@@ -49,6 +50,17 @@ def emphasis(how: str | None, counts: Sequence[int]) -> Emphasis | None:
     raw = [(1 / count) ** power if count else 0.0 for count in counts]
     mean = sum(weight * count for weight, count in zip(raw, counts, strict=True)) / sum(counts)
     return Emphasis(tuple(weight / mean for weight in raw))
+
+
+def balance(counts: Sequence[int], rare: str | None) -> tuple[str, str]:
+    """How rare labels count in the loss where nobody says it, and why; ``counts`` are train rows of each label."""
+    if rare is not None:
+        return "none", f'the label "{rare}" is rare, and its threshold is fitted afterwards'
+    ratio = max(counts) / max(1, min(counts))
+    told = f"the most frequent label has {ratio:.1f} times the rows of the rarest"
+    if ratio < UNEVEN:
+        return "none", f"{told}: they count alike"
+    return "none", f'{told}, but accuracy decides, which is highest where rows count alike; "root" for the rare ones'
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +95,7 @@ class Classification:
         "train.epochs": (4.0, "enough for a classifier; validation decides which weights are kept"),
         "train.batch_size": (32, "usual for short texts"),
         "train.schedule": ("linear", "usual for encoders"),
-        "train.class_weights": (
-            "none",
-            "a rare label is met by a threshold that is fitted afterwards",
-        ),
+        "train.class_weights": ("none", "accuracy is highest where rows count alike"),  # see balance
     }
 
     def fitted(self, schema: Schema) -> Classification:
