@@ -260,10 +260,13 @@ def test_a_broken_export_is_refused_and_leaves_nothing(finished: Finished, tmp_p
     ("task", "method", "to", "said"),
     [
         (CLASSES, "full", "peft", "there is no adapter"),
-        (CLASSES, "full", "gguf", "llama.cpp runs models that write"),
-        (CLASSES, "full", "ollama", "llama.cpp runs models that write"),
-        (CLASSES, "full", "vllm", "vLLM is for models that write"),
-        (CHAT, "full", "onnx", "without a cache"),
+        (CLASSES, "full", "gguf", "llama.cpp runs GPT-type models, and this is none: export it to onnx or merged"),
+        (CLASSES, "full", "ollama", "llama.cpp runs GPT-type models, and this is none: export it to onnx or merged"),
+        (CLASSES, "full", "vllm", "vLLM is for GPT-type models"),
+        (CHAT, "full", "onnx", "without a cache .*: use gguf"),
+        ("seq2seq", "lora", "onnx", "without a cache .*: export it to merged"),
+        ("seq2seq", "lora", "gguf", "this is none: export it to merged"),
+        ("question-answering", "lora", "onnx", "for labels and numbers: export it to merged"),
         (CHAT, "full", "onxn", 'no export to "onxn"'),
     ],
 )

@@ -46,7 +46,7 @@ class Target:
 
 def _no_writer(subject: Subject) -> str:
     if subject.auto != to_gguf.WRITERS:
-        return "vLLM is for models that write; this one does not: export it to onnx or merged"
+        return f"vLLM is for GPT-type models, and this is none: {to_onnx.elsewhere(subject)}"
     return folders.cannot_merge(subject)
 
 

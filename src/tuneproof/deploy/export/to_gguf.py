@@ -21,6 +21,7 @@ from tuneproof.deploy.export import llama_cpp
 from tuneproof.deploy.export.folders import adds_bos, cannot_merge, merged, template
 from tuneproof.deploy.export.runtimes import TransformersOutside
 from tuneproof.deploy.export.subject import Floats, Subject
+from tuneproof.deploy.export.to_onnx import elsewhere
 from tuneproof.errors import CheckError, ModelError
 from tuneproof.optional import need
 from tuneproof.sources.gguf_folder import ARCHITECTURES, LAYER_NAMES, NAMES, convert
@@ -37,7 +38,7 @@ LAYERS_BACK = {new: old for old, new in LAYER_NAMES.items()}
 
 def refuses(subject: Subject) -> str:
     if subject.auto != WRITERS:
-        return "llama.cpp runs models that write; this one does not: export it to onnx or merged"
+        return f"llama.cpp runs GPT-type models, and this is none: {elsewhere(subject)}"
     config = json.loads((_shape(subject) / "config.json").read_text(encoding="utf-8"))
     if config.get("model_type") not in ARCHITECTURES:
         return f"its architecture is {config.get('model_type')}, and {' and '.join(ARCHITECTURES)} are written"

@@ -26,6 +26,11 @@ from tuneproof.deploy.export.subject import Subject
 from tuneproof.optional import need
 
 ENCODERS = ("AutoModelForSequenceClassification", "AutoModelForTokenClassification")
+SLOW = "a graph without a cache would read everything anew for each token"
+REFUSED = {
+    "AutoModelForCausalLM": f"{SLOW}: use gguf, ollama or vllm",
+    "AutoModelForSeq2SeqLM": f"{SLOW}: export it to merged",
+}
 
 
 class _Graph(Module):
@@ -53,9 +58,14 @@ def _meaning(config: Any, temperature: float) -> tuple[str, Callable[[Tensor], T
     return "probabilities", lambda logits: torch.softmax(logits / temperature, -1)
 
 
+def elsewhere(subject: Subject) -> str:
+    """Where a model goes that is no GPT-type one."""
+    return "export it to onnx or merged" if subject.auto in ENCODERS else "export it to merged"
+
+
 def refuses(subject: Subject) -> str:
     if subject.auto not in ENCODERS:
-        return "a graph without a cache would read everything anew for each token: use gguf, ollama or vllm"
+        return REFUSED.get(subject.auto, "graphs are written for labels and numbers: export it to merged")
     return cannot_merge(subject)
 
 
