@@ -283,9 +283,9 @@ def test_reading_rows_once_more_to_see_how_far_it_moved_comes_out_of_the_budget(
 def test_a_new_head_gets_more_passes_over_a_small_file(task: str) -> None:
     recipe = TASKS[task].answer.recipe
     usual, batch = recipe["train.epochs"][0], recipe["train.batch_size"][0]
-    few, many = decided(task=task, rows=30 * batch), decided(task=task, rows=1000 * batch)
-    assert few.config.train.epochs == 20 and total_steps(few.config, 30 * batch) == 600
-    assert f"{usual * 30:,.0f} steps" in few.settings["train.epochs"].reason
+    few, many = decided(task=task, rows=20 * batch), decided(task=task, rows=1000 * batch)
+    assert few.config.train.epochs == 20 and total_steps(few.config, 20 * batch) == 400
+    assert f"{usual * 20:,.0f} steps" in few.settings["train.epochs"].reason
     assert many.config.train.epochs == usual
     assert decided(task=task, rows=10).config.train.epochs == 20
 
