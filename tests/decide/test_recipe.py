@@ -279,15 +279,21 @@ def test_reading_rows_once_more_to_see_how_far_it_moved_comes_out_of_the_budget(
     assert fewer[1] < fewer[0]
 
 
-@pytest.mark.parametrize("task", ["text-classification", "token-classification", "question-answering"])
-def test_a_new_head_gets_more_passes_over_a_small_file(task: str) -> None:
-    recipe = TASKS[task].answer.recipe
+def test_a_head_of_many_labels_gets_more_passes_over_a_small_file() -> None:
+    recipe = TASKS["text-classification"].answer.recipe
     usual, batch = recipe["train.epochs"][0], recipe["train.batch_size"][0]
-    few, many = decided(task=task, rows=20 * batch), decided(task=task, rows=1000 * batch)
-    assert few.config.train.epochs == 20 and total_steps(few.config, 20 * batch) == 400
-    assert f"{usual * 20:,.0f} steps" in few.settings["train.epochs"].reason
-    assert many.config.train.epochs == usual
-    assert decided(task=task, rows=10).config.train.epochs == 20
+
+    def plan(rows: int, labels: int) -> Any:
+        return decide(
+            load(None, {}), dataclasses.replace(situation("text-classification", rows=rows), labels=labels), {}
+        )
+
+    few = plan(27 * batch, 77)  # 11 rows of each of banking77's intents
+    assert few.config.train.epochs == 15 and "77 labels" in few.settings["train.epochs"].reason
+    assert f"{usual * 27:,.0f} steps" in few.settings["train.epochs"].reason
+    assert plan(1000 * batch, 77).config.train.epochs == usual, "a large file has steps enough"
+    assert plan(10 * batch, 3).config.train.epochs == usual, "where labels are few more passes do harm"
+    assert plan(batch, 77).config.train.epochs == 20
 
 
 def test_a_chat_model_does_not_go_over_a_small_file_more_often() -> None:

@@ -41,12 +41,9 @@ UNTRAINED: dict[str, dict[str, tuple[Any, str]]] = {
         "train.lr": (1e-3, "the model was never trained: a high rate can destroy nothing"),
     }
 }
-# A head that starts from nothing needs steps, not passes (arXiv 2006.05987, 2006.04884): with the few of a small file
-# it is cut off while it still learns. What was measured here stands in docs/log.md, 2026-11-26.
-STEPS_OF_A_HEAD, MOST_PASSES = 400, 20.0
-NEW_HEADS = frozenset(
-    {"AutoModelForSequenceClassification", "AutoModelForTokenClassification", "AutoModelForQuestionAnswering"}
-)
+# A head of many labels needs steps, not passes (arXiv 2006.05987, 2006.04884): with the few of a small file it is cut
+# off while it still learns. Where labels are few more passes do harm. Measured in docs/log.md, 2026-11-26.
+STEPS_OF_A_LABEL, MOST_PASSES = 5, 20.0
 MICRO_TOKENS = 8192  # of one micro-batch: its activations stay within about 2 GiB for a model of SMALL size
 
 
@@ -69,6 +66,7 @@ class Situation:
     learnt: int  # tokens that carry loss in a long training row (95th percentile)
     machine: Machine
     bf16_gain: float
+    labels: int = 0  # among which it chooses; 0 where there is no set of them
 
 
 def decide(config: Config, situation: Situation, given: Mapping[str, Setting]) -> Decided:
@@ -145,15 +143,16 @@ def _precision(config: Config, at: Situation) -> Values:
 
 
 def _passes(config: Config, at: Situation) -> Values:
-    """More passes over a file so small that the task's own would be a few hundred steps."""
-    if at.answer.auto not in NEW_HEADS:
+    """More passes over a file so small that the task's own would leave its many labels few steps."""
+    if at.answer.auto != "AutoModelForSequenceClassification":
         return {}
     rows = config.train.batch_size or at.answer.recipe["train.batch_size"][0]
     per_epoch, usual = -(-at.train_rows // rows), at.answer.recipe["train.epochs"][0]
-    wanted = min(MOST_PASSES, float(-(-STEPS_OF_A_HEAD // per_epoch)))
+    wanted = min(MOST_PASSES, float(-(-STEPS_OF_A_LABEL * at.labels // per_epoch)))
     if wanted <= usual:
         return {}
-    return {"train.epochs": (wanted, f"{usual:g} would be {usual * per_epoch:,.0f} steps, few for a new head")}
+    why = f"{usual:g} would be {usual * per_epoch:,.0f} steps, few for a new head of {at.labels:,} labels"
+    return {"train.epochs": (wanted, why)}
 
 
 def _training(config: Config, at: Situation) -> Values:

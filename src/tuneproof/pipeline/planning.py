@@ -59,6 +59,7 @@ def make_plan(ready: Ready, view: View, spent: float = 0.0) -> dict[str, Any]:
         learnt=round(ready.encoded.counts["train"]["loss"]["p95"]),
         machine=machine(),
         bf16_gain=bf16_gain(),
+        labels=len(ready.schema.choices),
     )
     ready = _balanced(ready)
     decided = decide(ready.config, situation, ready.given)
