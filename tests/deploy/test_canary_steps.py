@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -241,7 +241,10 @@ def outcome(seed: int, bad: tuple[float, float], shares: Sequence[float], slower
     """What becomes of a version whose answers fail, or take longer, so often."""
     draw = random.Random(seed)
     canary = Canary("reviews@2", "reviews@1", shares[0], Metrics(), shares)
-    seconds: Callable[[bool], float] = lambda new: draw.lognormvariate(-4, 0.7) * (slower if new else 1)  # noqa: E731
+
+    def seconds(new: bool) -> float:
+        return draw.lognormvariate(-4, 0.7) * (slower if new else 1)
+
     while True:
         for _ in exchanges(draw, canary, 200, seconds, bad):
             if canary.stopped or canary.reached:
