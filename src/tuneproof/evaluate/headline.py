@@ -95,7 +95,7 @@ def _points(value: float | None, low: float | None, high: float | None) -> str:
         return "an unknown size"
     if value < 0:
         value, low, high = -value, -high, -low
-    return f"{100 * value:.1f} points (95% interval {100 * low:.1f} to {100 * high:.1f})"
+    return f"{100 * value:z.1f} points (95% interval {100 * low:z.1f} to {100 * high:z.1f})"
 
 
 def _nats(value: float | None, low: float | None, high: float | None) -> str:
