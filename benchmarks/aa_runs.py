@@ -1,11 +1,11 @@
 """Pairs of real runs that differ in the seed alone: how often does ``compare`` see a difference that is none?
 
-    python benchmarks/aa_runs.py [--data DIR] [--pairs 20] [--rows 600]
+    python benchmarks/aa_runs.py [--data DIR] [--pairs 20] [--rows 600 | --rows 0]
 
 Each of 2 x ``--pairs`` runs is a whole ``tune`` with default settings: MiniLM-L6, freeze, ``--rows`` training rows of
-banking77's ten commonest labels, and their test rows. Runs 2k and 2k + 1 are a pair. The doctor's probe and the reading
-for forgetting are cut short, as they are not what is asked here. Results go to ``benchmarks/results/aa_runs.json``
-after each pair, and a second call goes on behind them.
+banking77's ten commonest labels (0: all 1,769), and their test rows. Runs 2k and 2k + 1 are a pair. The doctor's probe
+and the reading for forgetting are cut short, as they are not what is asked here. Results go to
+``benchmarks/results/aa_runs.json`` under the number of rows, after each pair, and a second call goes on behind them.
 """
 
 from __future__ import annotations
@@ -42,18 +42,19 @@ def main() -> None:
         return
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     train, test = files(asked.data / "banking77", asked.runs, asked.rows)
-    found = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"pairs": []}
+    every = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    found = every.setdefault(str(asked.rows) if asked.rows else "all", {"pairs": []})
     for number in range(len(found["pairs"]), asked.pairs):
         found["pairs"].append(pair(train, test, number, asked.runs))
         verdicts = Counter(one["verdict"] for one in found["pairs"])
-        found |= {"verdicts": dict(verdicts), "commit": commit(), "rows": asked.rows, "options": OPTIONS, **here()}
+        found |= {"verdicts": dict(verdicts), "commit": commit(), "options": OPTIONS, **here()}
         RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+        RESULTS.write_text(json.dumps(every, indent=1) + "\n")
         print(f"pair {number}: {found['pairs'][-1]['headline']}  {dict(verdicts)}", flush=True)
 
 
 def files(folder: Path, to: Path, rows: int) -> tuple[Path, Path]:
-    """Rows of the ten most frequent labels: ``rows`` of train, all of test."""
+    """Rows of the ten most frequent labels: ``rows`` of train (0: all), all of test."""
     to.mkdir(parents=True, exist_ok=True)
     sides = {}
     for name in ("train", "test"):
@@ -69,7 +70,8 @@ def files(folder: Path, to: Path, rows: int) -> tuple[Path, Path]:
             writer = csv.DictWriter(handle, list(kept[0]))
             writer.writeheader()
             # spread over the whole file, which is sorted by label
-            places = [index * len(kept) // rows for index in range(rows)] if name == "train" else range(len(kept))
+            few = name == "train" and rows
+            places = [index * len(kept) // rows for index in range(rows)] if few else range(len(kept))
             writer.writerows(kept[place] for place in places)
         written.append(file)
     return written[0], written[1]
