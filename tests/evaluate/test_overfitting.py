@@ -12,7 +12,7 @@ from tiny import review_rows, write_csv
 
 import tuneproof as tp
 from tuneproof.evaluate import overfitting as of
-from tuneproof.evaluate.curves import chosen
+from tuneproof.evaluate.curves import chosen, curves
 from tuneproof.evaluate.measures import MEASURES
 from tuneproof.records import Prediction
 from tuneproof.tasks import task
@@ -84,8 +84,29 @@ def test_the_page_says_which_epoch_was_kept_and_that_the_loss_rose() -> None:
     assert "lowest at step 20 (0.400) and rose to 0.800" in said and "by heart" in said
     assert "by heart" not in chosen(records[:2], records[1], points[:2], CLASSIFY)
     later = chosen(records, records[2], points, CLASSIFY)
-    assert "was best; the one after 1.5 epochs (step 30, accuracy 85.0%) is the latest that is not worse" in later
+    assert (
+        "was best; the one after 1.5 epochs (step 30, accuracy 85.0%) is not worse by more than a standard error and is"
+        in later
+    )
     assert "1 later one was worse." in later
+
+
+def test_the_page_says_that_a_surer_look_was_kept_though_another_has_a_few_more_rows_right() -> None:
+    records = [
+        {"step": 10 * i, "epoch": i / 2, "validation": {"accuracy": value, "brier": brier, "n": 52}}
+        for i, (value, brier) in enumerate([(0.58, 0.56), (0.65, 0.64), (0.62, 0.73), (0.63, 0.71)], start=1)
+    ]
+    found = curves(records, CLASSIFY, 40)
+    assert found["best_step"] == 20 and "2 later ones were worse." in found["chosen"]
+    found = curves(
+        [*records, {**records[2], "step": 50, "validation": {"accuracy": 0.6, "brier": 0.5, "n": 52}}], CLASSIFY, 50
+    )
+    assert found["best_step"] == 50
+    passed = [{**records[0], "validation": {"accuracy": 0.62, "brier": 0.56, "n": 52}}, *records[1:]]
+    said = curves(passed, CLASSIFY, 40)["chosen"]
+    assert "the one after 1 epoch (step 20, accuracy 65.0%) was best; the one after 0.5 epochs (step 10" in said
+    assert "its probabilities are nearer to the truth (Brier score 0.560 against 0.640), and was kept" in said
+    assert said.endswith("3 later ones were worse or less sure.")
 
 
 def test_a_model_tuned_for_too_long_on_64_rows_is_called_overfitted(tiny_bert: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ def curves(records: Sequence[Mapping[str, Any]], answer: Answer, steps: int) -> 
         [r["validation"]["n"] for r in known],
         higher=answer.higher_is_better,
         share=answer.proportion,
+        errors=[r["validation"].get("brier") for r in known],
     )
     taken = None if index is None else known[index]
     losses = [[r["step"], r["validation"]["nll"]] for r in checks if r["validation"].get("nll") is not None]
@@ -50,10 +51,12 @@ def chosen(
     first = taken if equal else best
     said = f"Of {len(known):,} looks at {taken['validation']['n']:,} validation rows {_look(first, name)} was best"
     if not equal:
-        said += f"; {_look(taken, name)} is the latest that is not worse by more than a standard error, and was kept"
-    later = sum(r["step"] > taken["step"] for r in known)
+        why = "is later" if taken["step"] > best["step"] else _surer(taken, best)
+        said += f"; {_look(taken, name)} is not worse by more than a standard error and {why}, and was kept"
+    later = [r for r in known if r["step"] > taken["step"]]
     if later:
-        said += f"; {later:,} later {'one was' if later == 1 else 'ones were'} worse."
+        worse = "worse" if all(_score(r, answer) < _score(taken, answer) for r in later) else "worse or less sure"
+        said += f"; {len(later):,} later {'one was' if len(later) == 1 else 'ones were'} {worse}."
     else:
         said += ", the last one." if equal else "."
     lowest = min(losses, key=lambda point: point[1], default=None)
@@ -63,6 +66,16 @@ def chosen(
             "by the end: from there on it learnt its training rows by heart."
         )
     return said
+
+
+def _score(record: Mapping[str, Any], answer: Answer) -> float:
+    value: float = record["validation"][answer.primary]
+    return value if answer.higher_is_better else -value
+
+
+def _surer(taken: Mapping[str, Any], best: Mapping[str, Any]) -> str:
+    kept, passed = taken["validation"]["brier"], best["validation"]["brier"]
+    return f"its probabilities are nearer to the truth (Brier score {kept:.3f} against {passed:.3f})"
 
 
 def _look(record: Mapping[str, Any], name: str) -> str:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -74,7 +74,7 @@ def keep(
         for p in progress:
             better = False
             if p.validation is not None:
-                past.append((p.step, p.validation.main, p.validation.n))
+                past.append(Look(p.step, p.validation.main, p.validation.n, p.validation.values.get("brier")))
                 better = decided(past, answer) == p.step
             if better:
                 unsaved = Best(state.step, checkpoint.trained(state))
@@ -122,20 +122,31 @@ def _written(save: Callable[[], Any], say: Callable[[str], None]) -> bool:
     return True
 
 
-Look = tuple[int, float | None, int]  # step, score, validation rows
+class Look(NamedTuple):
+    """A validation, as far as it says which weights are kept."""
+
+    step: int
+    score: float | None
+    rows: int
+    brier: float | None  # squared error of the probabilities, where the task has some
 
 
 def looks(run: Run, answer: Answer) -> list[Look]:
     """The recorded validations."""
     found = [(r["step"], r["validation"]) for r in run.metrics() if "validation" in r]
-    return [(step, seen[answer.primary], seen["n"]) for step, seen in found]
+    return [Look(step, seen[answer.primary], seen["n"], seen.get("brier")) for step, seen in found]
 
 
 def decided(past: Sequence[Look], answer: Answer) -> int | None:
     """The step whose weights are kept, None where no validation has a score."""
-    values, rows = [value for _, value, _ in past], [count for _, _, count in past]
-    index = latest_best(values, rows, higher=answer.higher_is_better, share=answer.proportion)
-    return None if index is None else past[index][0]
+    index = latest_best(
+        [look.score for look in past],
+        [look.rows for look in past],
+        higher=answer.higher_is_better,
+        share=answer.proportion,
+        errors=[look.brier for look in past],
+    )
+    return None if index is None else past[index].step
 
 
 def stop_early(progress: Iterable[Progress], run: Run, *, patience: int) -> Generator[Progress, None, None]:
