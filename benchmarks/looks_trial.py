@@ -66,7 +66,7 @@ def vectors(file: Path, most: int = 1000) -> tuple[Tensor, Tensor]:
 
     folder = sources.model("minilm-l6", say=print).path
     reader, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").strip("\n").split("\n")]
     labels = sorted({row["label"] for row in rows})
     rows = random.Random(0).sample(rows, min(most, len(rows)))
     texts = [row.get("text") or row["question"] for row in rows]

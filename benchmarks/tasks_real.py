@@ -54,7 +54,7 @@ class Set:
 
 def intents(file: Path) -> Iterator[dict[str, Any]]:
     """Each customer turn with its intent; the conversation stays together."""
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in file.read_text(encoding="utf-8").strip("\n").split("\n"):
         turn = json.loads(line)
         yield {"text": " ".join(turn["tokens"]), "label": turn["intent"], "conversation": turn["conversation"]}
 
@@ -63,7 +63,7 @@ def wishes(file: Path) -> Iterator[dict[str, Any]]:
     """Each conversation's customer turns as one text, with all that the customer wants."""
     texts: dict[str, list[str]] = {}
     wanted: dict[str, set[str]] = {}
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in file.read_text(encoding="utf-8").strip("\n").split("\n"):
         turn = json.loads(line)
         texts.setdefault(turn["conversation"], []).append(" ".join(turn["tokens"]))
         wanted.setdefault(turn["conversation"], set()).update(set(turn["intent"].split("<div>")) - ACTS)
@@ -74,7 +74,7 @@ def wishes(file: Path) -> Iterator[dict[str, Any]]:
 def reading(file: Path) -> Iterator[dict[str, Any]]:
     """The reading level of a text as a number: 1 elementary, 2 intermediate, 3 advanced, a step between articles."""
     levels = {"elementary": 1, "intermediate": 2, "advanced": 3}
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in file.read_text(encoding="utf-8").strip("\n").split("\n"):
         row = json.loads(line)
         yield {"text": row["text"], "score": levels[row["label"]], "article": row["article"]}
 

@@ -67,7 +67,9 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    rows = [json.loads(line) for line in (asked.data / "train.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [
+        json.loads(line) for line in (asked.data / "train.jsonl").read_text(encoding="utf-8").strip("\n").split("\n")
+    ]
     words = tokenizer([row[name] for row in rows for name in (asked.text, asked.label)], asked.vocabulary, 256)
     words.save_pretrained(asked.out)
     model = untrained(len(words), asked.width, asked.layers, asked.seed)

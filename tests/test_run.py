@@ -91,6 +91,12 @@ def test_metrics_are_lines_at_once(run: Run) -> None:
     assert run.metrics() == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25}]
 
 
+def test_a_line_ends_where_a_line_feed_stands_and_nowhere_else(run: Run) -> None:
+    for text in ("x\u2028y", "x\x85y", "x\x1cy"):
+        run.append_line("answers.jsonl", {"pred": text})
+    assert [line["pred"] for line in run.read_lines("answers.jsonl")] == ["x\u2028y", "x\x85y", "x\x1cy"]
+
+
 def test_a_torn_last_line_is_left_out_and_a_bad_one_before_it_is_an_error(run: Run) -> None:
     file = run.path / "metrics.jsonl"
     file.write_text('{"step": 1}\n{"step": 2}\n{"ste')

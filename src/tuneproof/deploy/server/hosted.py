@@ -255,8 +255,7 @@ def alike(now: Any, then: Any) -> bool:
 
 def _stored(run: Run, predictor: Predictor) -> list[tuple[dict[str, Any], Any, float | None]]:
     """Rows of the test without their truth, and what the model said of each when it was scored."""
-    file = run.evaluation("test") / "predictions.jsonl"
-    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()[:CHECKED_ROWS]]
+    lines = run.read_lines("eval/test/predictions.jsonl")[:CHECKED_ROWS]
     test = run.splits.test
     place = {id: index for index, id in enumerate(test.columns["id"])}
     return [
