@@ -124,6 +124,22 @@ def test_where_nothing_beats_a_constant_answer_nothing_is_recommended() -> None:
     assert headline(knowing, CLASSIFY, "minilm")[0].endswith("Use words.")
 
 
+def test_the_best_of_several_baselines_has_to_be_ahead_by_more_than_one_alone() -> None:
+    """pubmedqa again, where p is .044 for the best of three."""
+    tuned, nearly = [1] * 50 + [0] * 50, [1] * 50 + [0] * 50
+    words = [1] * 50 + [1] * 10 + [0] * 40
+    words[:2] = [0, 0]
+    one = outcome(CLASSIFY, labels(tuned), labels(words))
+    sentence, word = headline(one, CLASSIFY, "minilm")
+    gap = one.systems[1].difference
+    assert word == "worse" and gap is not None and gap.p is not None and 0.02 < gap.p < 0.05
+    others = [outcome(CLASSIFY, labels(tuned), labels(nearly)).systems[1]] * 2
+    several = dataclasses.replace(one, systems=[*one.systems, *others])
+    sentence, word = headline(several, CLASSIFY, "minilm")
+    assert word == "inconclusive" and "that the best of 3 equal baselines has too often (p = 0." in sentence, sentence
+    assert headline(outcome(CLASSIFY, labels(tuned), labels([1] * 90 + [0] * 10)), CLASSIFY, "m")[1] == "worse"
+
+
 def with_blind(tuned: list[Prediction], blind: list[Prediction], words: list[Prediction]) -> Outcome:
     made = outcome(CLASSIFY, tuned, blind)
     model, constant = made.systems

@@ -6,15 +6,18 @@ said, word = headline(outcome, answer, "minilm-l6")      # "better", "inconclusi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tuneproof.evaluate.measures import MEASURES, Measure
 from tuneproof.stats.paired import Difference
-from tuneproof.stats.verdicts import FEWEST, verdict
+from tuneproof.stats.verdicts import FEWEST, holm, verdict
 from tuneproof.tasks import Answer
 
 if TYPE_CHECKING:
     from tuneproof.evaluate.score import Outcome, System
+
+ALPHA = 0.05
 
 
 def headline(outcome: Outcome, answer: Answer, model: str) -> tuple[str, str]:
@@ -28,6 +31,7 @@ def headline(outcome: Outcome, answer: Answer, model: str) -> tuple[str, str]:
         return f"Nothing can be said of the tuned {model}: {why}.", "inconclusive"
     n, how = f"{tuned.scores.n:,} test rows", MEASURES[tuned.scores.primary]
     word = verdict(best.difference, higher_is_better=how.higher_is_better)
+    lucky = _lucky(baselines, best) if word == "worse" else None
     if answer.proportion:
         said = f"The tuned {model} answers {tuned.scores.main:.1%} of {n} rightly; {best.name} {best.scores.main:.1%}"
         gap = _points(best.difference.value, best.difference.low, best.difference.high)
@@ -49,24 +53,46 @@ def headline(outcome: Outcome, answer: Answer, model: str) -> tuple[str, str]:
         "worse": f"that is worse, by {gap}: not worth deploying.",
         "inconclusive": f"a difference of {gap} that this test set cannot tell from chance: not worth deploying yet.",
     }[word]
+    if lucky is not None:
+        word = "inconclusive"
+        often = f"that the best of {len(baselines)} equal baselines has too often (p = {lucky:.2f}, Holm)"
+        end = f"a difference of {gap} {often}: not worth deploying yet."
     if word == "better" or tuned.scores.n < FEWEST:
         return f"{said}: {end}", word
     return f"{said}: {end} {_better_use(outcome.systems, best)}", word
 
 
+def _lucky(baselines: Sequence[System], best: System) -> float | None:
+    """The p of the best baseline being ahead, where that is above .05 because it is the best of several.
+
+    Nothing of the kind is needed for a gain: who beats the best of them beats them all.
+    """
+    differences = [one.difference for one in baselines if one.difference is not None and one.difference.p is not None]
+    adjusted = holm([gap.p for gap in differences if gap.p is not None])
+    return next((p for gap, p in zip(differences, adjusted, strict=True) if gap is best.difference and p > ALPHA), None)
+
+
 def _better_use(systems: Sequence[System], best: System) -> str:
     """What to use in place of the tuned model; nothing where no system is shown to be better than a blind one."""
-    looking = [one for one in systems if one.beyond is not None]
-    if looking and not any(map(ahead, looking)):
+    if not ahead(systems):
         blind = max((one for one in systems if one.blind), key=_rank)
         return f"Nothing, tuned or simple, is shown to do better here than {blind.name}."
     return f"Use {best.name}."
 
 
-def ahead(system: System) -> bool:
-    """Whether it is shown to do better than what says the same of every row; True where there is no such thing."""
-    how = MEASURES[system.scores.primary]
-    return system.beyond is None or verdict(system.beyond, higher_is_better=how.higher_is_better) == "better"
+def ahead(systems: Sequence[System]) -> list[System]:
+    """Those shown to do better than what says the same of every row (Holm over them); all, without such a thing."""
+    looking = [(one, one.beyond) for one in systems if one.beyond is not None]
+    if not looking:
+        return list(systems)
+    how = MEASURES[systems[0].scores.primary]
+    known = [(one, gap, gap.p) for one, gap in looking if gap.p is not None]
+    adjusted = holm([p for _, _, p in known])
+    return [
+        one
+        for (one, gap, _), p in zip(known, adjusted, strict=True)
+        if verdict(replace(gap, p=p), higher_is_better=how.higher_is_better) == "better"
+    ]
 
 
 def _rank(system: System) -> float:

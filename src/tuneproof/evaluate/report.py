@@ -321,7 +321,7 @@ def _calibration(outcome: Outcome) -> dict[str, Any] | None:
 def _instead(run: Run, outcome: Outcome, answer: Answer, word: str) -> list[dict[str, str]]:
     """The command that keeps the baseline, where tuning did not beat it and it can be kept."""
     best = strongest(outcome.systems[1:])
-    if word == "better" or not best.save or not ahead(best):
+    if word == "better" or not best.save or not any(one is best for one in ahead(outcome.systems)):
         return []
     code = best.save.replace("RUN", shlex.quote(str(run.path))).replace("FOLDER", "tfidf")
     return [{"title": f"Instead of the tuned model: {best.name}", "code": code}]
