@@ -25,6 +25,7 @@ from page_reports import (
 
 from tuneproof.evaluate.measures import MEASURES
 from tuneproof.evaluate.page import PAGE, SECTIONS, render
+from tuneproof.evaluate.page.compared import scores
 from tuneproof.page import TEMPLATES, charts, numbers
 from tuneproof.page.words import METRICS
 
@@ -126,6 +127,28 @@ def test_what_the_reader_sees_first() -> None:
     assert text.index("13,083 in the files") < text.index("Did it help?", text.index("13,083"))
     text = Outline(render(reviews())).text
     assert "Cannot tell" in text and "cannot tell" in text
+
+
+def test_the_strongest_baseline_is_drawn_where_it_lies_however_near_the_others_are() -> None:
+    """As pubmedqa has it: the constant answer is the tuned model's own, so its difference has hardly any width."""
+    report = reviews()
+    tuned, *_ = report["scores"]["systems"]
+    found = [("words", 0.58, -0.028, 0.027), ("always a", 0.552, 0.0, 0.004), ("far", 0.02, 0.9, 0.04)]
+    report["scores"]["systems"] = [{**tuned, "values": {"accuracy": 0.552}}] + [
+        {
+            **tuned,
+            "name": name,
+            "kind": "baseline",
+            "values": {"accuracy": value},
+            "difference": {"value": lead, "low": lead - half, "high": lead + half, "p": 0.04, "n": 500},
+        }
+        for name, value, lead, half in found
+    ]
+    view = scores({**report, "scores": {**report["scores"], "primary": "accuracy"}})
+    assert view is not None
+    drawn = {line["name"]: str(line["plot"]) for line in view["gains"]["lines"]}
+    assert 'class="dot"' in drawn["words"] and 'class="dot"' in drawn["always a"]
+    assert 'class="away"' in drawn["far"]
 
 
 def test_a_loss_counts_as_better_when_it_is_lower() -> None:

@@ -87,7 +87,8 @@ def _gains(others: Sequence[View], found: View) -> View | None:
     if not pairs:
         return None
     scale = _near(
-        0.0, [(0.0, _widest(pairs)), *((gap.get("value"), [gap.get("low"), gap.get("high")]) for _, gap in pairs)]
+        0.0,
+        [(0.0, _strongest(pairs[0][1])), *((gap.get("value"), [gap.get("low"), gap.get("high")]) for _, gap in pairs)],
     )
     lines = []
     for one, gap in pairs:
@@ -100,9 +101,8 @@ def _gains(others: Sequence[View], found: View) -> View | None:
     return {"lines": lines, "axis": charts.axis(scale, lambda x: numbers.tick(x, percent, plus=True), [0.0])}
 
 
-def _widest(pairs: Sequence[tuple[View, View]]) -> list[float]:
-    """The nearest difference gives the size of the scale."""
-    gap = min((gap for _, gap in pairs), key=lambda gap: abs(float(gap["value"])))
+def _strongest(gap: View) -> list[float]:
+    """The strongest baseline is always on the scale, whose size is that of its difference."""
     reach = max((numbers.real(gap.get(key)) or 0.0 for key in ("value", "low", "high")), key=abs)
     return [-0.3 * reach, reach]
 
