@@ -4,9 +4,10 @@
     python benchmarks/forgetting.py --sweep [--data DIR]     # 160 dialogues of taskmaster4_chat, one tuning per rate
     python benchmarks/forgetting.py --table                  # only write docs/forgetting.md and its chart
 
-Noise of 1% adds to each weight a normal number whose spread is 1% of the spread of its tensor's weights. A draw is
-flagged when tuneproof's own measure calls it measurably worse. Results go to ``benchmarks/results/forgetting.json``
-with commit and machine.
+Noise of 1% adds to each weight a normal number whose spread is 1% of the spread of its tensor's weights, or with
+``--each`` 1% of the weight itself (norms, whose weights are alike, then have as much as the rest). A draw is flagged
+when tuneproof's own measure calls it measurably worse. Results go to ``benchmarks/results/forgetting.json`` with commit
+and machine.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--shares", nargs="*", type=float, default=list(SHARES))
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="number of the first draw")
+    parser.add_argument("--each", action="store_true", help="noise of a share of each weight, not of their spread")
     parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--rates", nargs="*", type=float, default=list(RATES))
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
@@ -47,7 +49,7 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.noise:
         for model in asked.models:
-            noise(model, asked.shares, range(asked.first, asked.first + asked.draws))
+            noise(model, asked.shares, range(asked.first, asked.first + asked.draws), each=asked.each)
     if asked.sweep:
         if not asked.data.is_dir():
             print(f"Skipped: there is no folder {asked.data}; name one with --data.")
@@ -67,7 +69,7 @@ def sweep(rate: float, file: Path, runs: Path) -> None:
 
     runs.mkdir(parents=True, exist_ok=True)
     part = runs / "dialogues.jsonl"
-    part.write_text("".join(file.read_text(encoding="utf-8").splitlines(keepends=True)[:ROWS]), encoding="utf-8")
+    part.write_text("\n".join(file.read_text(encoding="utf-8").split("\n")[:ROWS]), encoding="utf-8")
     options: dict[str, Any] = {"model_name": WRITER, "method_name": "full", "train_epochs": 1, "train_batch_size": 8}
     options |= {"evaluate_answers": 0, "evaluate_retain_documents": 100, "check_effect": False, "train_lr": rate}
     run = tp.tune(part, runs=runs, **options).run
@@ -80,7 +82,7 @@ def sweep(rate: float, file: Path, runs: Path) -> None:
     print(f"rate {rate:g}: {told}", flush=True)
 
 
-def noise(name: str, shares: list[float], draws: range) -> None:
+def noise(name: str, shares: list[float], draws: range, *, each: bool) -> None:
     """Each draw as soon as it is measured, so that a stopped run leaves what it found."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from tuneproof.device import settle
@@ -91,9 +93,10 @@ def noise(name: str, shares: list[float], draws: range) -> None:
     for share in shares:
         for draw in draws if share else draws[:1]:
             began = time.monotonic()
-            one = measure(noisy(base.model, share, draw))
-            keep(f"noise {name} {share:g}", str(draw), {**one, "seconds": round(time.monotonic() - began, 1)})
-            print(f"{name} noise {share:.0%} draw {draw}: {one}", flush=True)
+            one = measure(noisy(base.model, share, draw, each=each))
+            kind = f"noise {name} {share:g}{' each' if each else ''}"
+            keep(kind, str(draw), {**one, "seconds": round(time.monotonic() - began, 1)})
+            print(f"{kind}, draw {draw}: {one}", flush=True)
 
 
 def opened(name: str) -> tuple[Any, dict[str, Any]]:
@@ -120,14 +123,16 @@ def opened(name: str) -> tuple[Any, dict[str, Any]]:
     return Predictor(model, this.answer, encoder, schema, config), dataclasses.asdict(found)
 
 
-def noisy(model: Any, share: float, draw: int) -> Any:
+def noisy(model: Any, share: float, draw: int, *, each: bool = False) -> Any:
+    """A copy with normal numbers added: of so large a share of the spread of a tensor, or of ``each`` weight itself."""
     import torch
 
     found = copy.deepcopy(model)
     numbers = torch.Generator().manual_seed(draw)
     with torch.no_grad():
         for parameter in found.parameters():
-            parameter += share * parameter.std().nan_to_num(0.0) * torch.randn(parameter.shape, generator=numbers)
+            size = parameter.abs() if each else parameter.std().nan_to_num(0.0)
+            parameter += share * size * torch.randn(parameter.shape, generator=numbers)
     return found
 
 
@@ -168,8 +173,9 @@ def page(found: dict[str, Any]) -> str:
         "Made by `python benchmarks/forgetting.py --noise --sweep --data DIR`; each figure's commit and draws stand in "
         "`benchmarks/results/forgetting.json`.\n\n"
         "## Damage done on purpose\n\n"
-        "Noise of 1% adds to each weight a normal number whose spread is 1% of that of its tensor's weights. 500 "
-        "documents; flagged: measurably\nworse by tuneproof's own measure. Lost is the mean over the draws, and the "
+        "Noise adds to each weight a normal number whose spread is a share of that of its tensor's weights, or of the "
+        "weight itself (then the\nweights of norms, which are alike, have as much as the rest). 500 documents; "
+        "flagged: measurably worse by tuneproof's own measure. Lost is the mean over the draws, and the "
         "least and the most of them, in nats per token (a model that writes)\nor in points (a probe on an encoder's "
         "vectors).\n\n"
         "| model | noise | draws | flagged | lost | least | most |\n|---|---|---|---|---|---|---|\n"
@@ -182,7 +188,8 @@ def page(found: dict[str, Any]) -> str:
         scale, digits = (100, 1) if draws[0]["method"].startswith("Agresti") else (1, 4)
         shown = " | ".join(f"{scale * x:+.{digits}f}" for x in (sum(lost) / len(lost), min(lost), max(lost)))
         flagged = sum(one["measurable"] for one in draws)
-        text += f"| {key.split()[1]} | {_share(key):.0%} | {len(draws)} | {flagged} | {shown} |\n"
+        kind = f"{_share(key):.0%} of {'each weight' if key.endswith(' each') else 'the spread'}"
+        text += f"| {key.split()[1]} | {kind} | {len(draws)} | {flagged} | {shown} |\n"
     if "sweep" in found:
         text += (
             "\n## The learning rate\n\n"
