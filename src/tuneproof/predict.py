@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,6 +29,7 @@ from tuneproof.records import Generation, Prediction, Row, Schema
 from tuneproof.run import Run, write_atomically
 from tuneproof.tasks import Answer, task_of
 from tuneproof.tasks.rows import blank
+from tuneproof.tasks.rules import Rule
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 BATCH_TOKENS = 4096  # padded tokens of a batch in prediction: more gains nothing on two cores
@@ -163,6 +164,7 @@ class Predictor:
     encoder: Encoder
     schema: Schema
     config: Config
+    rule: Rule = field(default_factory=dict)  # by which ``answer`` decides, {} for the likeliest label
 
     @classmethod
     def open(cls, run: Run, *, base: bool = False) -> Predictor:
@@ -174,9 +176,10 @@ class Predictor:
         folder = Path(plan["model"]["path"])
         model = open_model(this.answer, schema, config, folder, None if base else run.model)
         encoder = MODALITIES[this.modality](folder if base else run.model, config.model.max_length)
-        calibrated = this.answer.at_temperature(run.temperature).ruled(run.rule)
-        answer = this.answer if base else calibrated
-        return cls(model.eval(), answer, encoder, schema, config)
+        if base:
+            return cls(model.eval(), this.answer, encoder, schema, config)
+        answer = this.answer.at_temperature(run.temperature).ruled(run.rule)
+        return cls(model.eval(), answer, encoder, schema, config, run.rule)
 
     def __call__(self, rows: Sequence[str | Row]) -> list[Prediction]:
         """Plain texts, or rows with the parts of the task (``text``, or ``messages``).

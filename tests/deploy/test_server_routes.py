@@ -145,6 +145,7 @@ def test_feedback_finds_its_answer(served: Served, tmp_path: Path) -> None:
 def test_models_are_listed_and_the_server_is_ready(served: Served) -> None:
     listed = served.get("/v1/models").json["data"]
     assert {model["id"] for model in listed} == {"reviews", "reviews@1", "chats", "chats@1"}
+    assert {model["decides"] for model in listed} == {""}, "nothing but the likeliest label is given"
     assert served.get("/readyz").json["models"] == ["chats@1", "reviews@1"]
     assert "tuneproof_requests_total" in served.get("/metrics").body.decode()
 

@@ -14,6 +14,7 @@ from scipy import special
 from tests.tiny import BAD, FILLER, GOOD, THINGS, write_csv
 from tuneproof.config import build
 from tuneproof.modalities import Example
+from tuneproof.predict import Predictor
 from tuneproof.prepare import prepare
 from tuneproof.records import Prediction, Schema
 from tuneproof.run import Run
@@ -177,6 +178,7 @@ def test_a_rare_label_from_file_to_page(one_thread: None, tiny_bert: Path, tmp_p
     lines = [json.loads(line) for line in (run.run.evaluations / "test/predictions.jsonl").read_text().splitlines()]
     said = run.predict([row["text"] for row in run.run.splits.test.rows()])
     assert [one["label"] for one in said] == [line["pred"] for line in lines]
+    assert Predictor.open(run.run).rule == rule and Predictor.open(run.run, base=True).rule == {}
     shares = [one["probabilities"]["complaint"] for one in said]
     assert [one["label"] == "complaint" for one in said] == [share >= rule["threshold"] for share in shares]
     assert compare([str(run.run.path), "tfidf-linear"])["metric"] == "rare_f1"

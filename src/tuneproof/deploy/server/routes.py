@@ -34,6 +34,7 @@ from tuneproof.deploy.server.hosted import Hosted, Models
 from tuneproof.deploy.server.metrics import Metrics
 from tuneproof.deploy.server.page import try_out
 from tuneproof.records import Prediction
+from tuneproof.tasks import rules
 
 REMEMBERED = 10_000  # answered requests whose feedback can still be matched
 
@@ -192,6 +193,7 @@ def _model(id: str, hosted: Hosted, label: str) -> dict[str, Any]:
         "version": label,
         "task": hosted.predictor.schema.task,
         "labels": list(hosted.predictor.schema.labels),
+        "decides": rules.told(hosted.predictor.rule),
         "max_tokens": hosted.predictor.encoder.max_length,
         "writes": hosted.writes,
         "asks": _asks(hosted),

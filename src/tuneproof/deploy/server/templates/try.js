@@ -111,6 +111,8 @@ function drawn(found, asked) {
   place.replaceChildren();
   if (found.probs) {
     place.append(element("p", found.label, "result"));
+    const rule = current().decides;
+    if (rule && found.label !== found.probs[0].label) place.append(element("p", `Not the likeliest: ${rule} (fitted on validation rows).`, "soft"));
     const bars = element("div", undefined, "bars");
     for (const one of found.probs.slice(0, 8)) {
       const bar = element("div", undefined, "bar"), fill = element("i");
