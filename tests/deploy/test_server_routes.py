@@ -121,6 +121,9 @@ def test_draws_repeat_with_their_seed(served: Served) -> None:
     first, second = (served.post("/v1/chat/completions", body).json["choices"] for _ in range(2))
     other = served.post("/v1/chat/completions", {**body, "seed": 4}).json["choices"]
     assert first == second and first != other
+    assert first[0]["message"] != first[1]["message"]
+    alone = served.post("/v1/chat/completions", {**body, "n": 1}).json["choices"]
+    assert alone == first[:1], "what stands beside it in a batch changes nothing"
 
 
 def test_what_is_too_long_is_refused_or_cut_as_asked(served: Served) -> None:

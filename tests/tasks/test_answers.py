@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
+import torch
 from transformers import GenerationConfig
 
 from tuneproof.errors import ModelError
 from tuneproof.modalities import ChatEncoder
 from tuneproof.records import Generation, Schema
 from tuneproof.run import Run
-from tuneproof.tasks import TASKS
+from tuneproof.tasks import TASKS, Writer
 from tuneproof.tasks.pretrained import load_pretrained
 
 ANSWER = TASKS["instruction"].answer
@@ -45,3 +49,19 @@ def test_an_architecture_that_cannot_do_the_task_is_refused(tiny_t5: Path, tiny_
     with pytest.raises(ModelError, match=f"cannot be opened as {auto.removeprefix('AutoModelFor')}") as refused:
         load_pretrained(auto, folder, seed=0)
     assert refused.value.exit_code == 2
+
+
+def test_draws_are_the_rows_own(tiny_llama: Path, one_thread: None) -> None:
+    """Neither who uses torch's generator meanwhile nor who stands beside it in a batch changes what a seed draws."""
+    model, writer = ANSWER.model(tiny_llama, NOTHING, seed=0).eval(), cast(Writer, ANSWER)
+    encoder = ChatEncoder(tiny_llama, 64)
+    rows, how = [ANSWER.question("colour of snow")], Generation(8, temperature=1.5, top_p=0.9, seed=3)
+
+    def meddle(written: Sequence[Sequence[int]]) -> list[bool]:
+        torch.manual_seed(0)
+        return [False] * len(written)
+
+    alone, other = (writer.write(model, encoder, rows, replace(how, seed=seed)) for seed in (3, 4))
+    assert alone != other
+    assert writer.write(model, encoder, rows, how, meddle) == alone
+    assert writer.write(model, encoder, rows * 3, how, None, (4, 3, 4)) == [*other, *alone, *other]

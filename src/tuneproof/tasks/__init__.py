@@ -187,9 +187,18 @@ class Writer(Protocol):
     """An Answer that is written token by token, and can be followed while it is."""
 
     def write(
-        self, model: Module, encoder: Encoder, rows: Sequence[Row], how: Generation, watch: Watch | None = None
+        self,
+        model: Module,
+        encoder: Encoder,
+        rows: Sequence[Row],
+        how: Generation,
+        watch: Watch | None = None,
+        seeds: Sequence[int] = (),
     ) -> list[Prediction]:
-        """What ``respond`` says; ``watch`` hears all tokens written so far, row by row, and says which rows may end."""
+        """What ``respond`` says; ``watch`` hears all tokens written so far, row by row, and says which rows may end.
+
+        ``seeds`` are those of the rows, where tokens are drawn; without them all have that of ``how``.
+        """
         ...
 
 

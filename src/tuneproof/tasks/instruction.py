@@ -175,12 +175,21 @@ class Instruction(Likeliest):
         return self.write(model, encoder, rows, how)
 
     def write(
-        self, model: Module, encoder: Encoder, rows: Sequence[Row], how: Generation, watch: Watch | None = None
+        self,
+        model: Module,
+        encoder: Encoder,
+        rows: Sequence[Row],
+        how: Generation,
+        watch: Watch | None = None,
+        seeds: Sequence[int] = (),
     ) -> list[Prediction]:
-        """``respond``, followed token by token: ``watch`` hears what is written so far and says which rows may end."""
+        """``respond``, followed token by token: ``watch`` hears what is written so far and says which rows may end.
+
+        ``seeds`` are those of the rows, where tokens are drawn; without them all have that of ``how``.
+        """
         assert isinstance(encoder, ChatEncoder)
         prompts = [encoder.prompt(row["messages"], row.get("tools")).ids for row in rows]
-        written = continued(model, encoder, prompts, how, watch)
+        written = continued(model, encoder, prompts, how, watch, seeds=seeds)
         return [self._answer(encoder, ids, encoder.stops, len(p)) for ids, p in zip(written, prompts, strict=True)]
 
     def finish(self, folder: Path, encoder: Encoder, how: Generation) -> None:
@@ -231,6 +240,7 @@ def continued(
     how: Generation,
     watch: Watch | None = None,
     allowed: Allowed | None = None,
+    seeds: Sequence[int] = (),
 ) -> list[list[int]]:
     """What the model writes after each prompt, end and padding included; only ids that ``allowed`` gives, if any."""
     longest = max(len(prompt) for prompt in prompts)
@@ -254,7 +264,7 @@ def continued(
             pad_token_id=pad,
             stopping_criteria=[Watched(longest, watch)] if watch is not None else None,
             prefix_allowed_tokens_fn=next_ids if allowed is not None else None,
-            **drawing(how),
+            **drawing(how, seeds or [how.seed] * len(prompts)),
         )
     return [row[longest:].tolist() for row in out]
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from starlette.requests import Request
@@ -138,9 +139,17 @@ def items(
         return lambda outcome: done(index, outcome)
 
     return [
-        Item(one.row, one.length, how, until, hear(index), watch(index) if watch is not None else None)
+        Item(one.row, one.length, drawn(how, index), until, hear(index), watch(index) if watch is not None else None)
         for index, one in enumerate(questions)
     ]
+
+
+def drawn(how: Generation, index: int) -> Generation:
+    """``how`` for the answer of that number: each of one request is drawn by itself, the first by the seed itself."""
+    if not index or not how.temperature:
+        return how
+    seed = hashlib.sha256(f"{how.seed} {index}".encode()).digest()
+    return replace(how, seed=int.from_bytes(seed[:4]))
 
 
 async def answered(

@@ -46,9 +46,9 @@ class Item:
 
     @property
     def key(self) -> Hashable:
-        """Inputs with one key may be answered together, however long their answers may be."""
+        """Inputs with one key may be answered together, however long their answers and whatever their seeds may be."""
         how = self.how
-        return how.repetition_penalty, how.no_repeat_ngram, how.temperature, how.top_p, how.seed
+        return how.repetition_penalty, how.no_repeat_ngram, how.temperature, how.top_p
 
     def answer(self, with_: Prediction | Refusal) -> None:
         """Once, whoever comes first."""

@@ -208,7 +208,8 @@ def _write(predictor: Predictor) -> Callable[[Sequence[Item]], Sequence[Predicti
             return [_enough(item, ids, now) for item, ids in zip(items, written, strict=True)]
 
         how = replace(items[0].how, max_new_tokens=longest)
-        return writer.write(predictor.model, predictor.encoder, [item.row for item in items], how, watch)
+        rows, seeds = [item.row for item in items], [item.how.seed for item in items]
+        return writer.write(predictor.model, predictor.encoder, rows, how, watch, seeds)
 
     return work
 
