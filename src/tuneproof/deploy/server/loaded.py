@@ -25,7 +25,9 @@ from tuneproof.deploy.registry.home import CHAMPION, Reference
 from tuneproof.deploy.server.canary import Canary
 from tuneproof.deploy.server.hosted import Models, prove
 from tuneproof.deploy.server.shadow import Shadow
+from tuneproof.deploy.server.sharing import share
 from tuneproof.deploy.server.trial import Trial
+from tuneproof.device import give_back
 from tuneproof.errors import ConfigError, Error
 from tuneproof.predict import Predictor
 from tuneproof.run import Run
@@ -113,6 +115,10 @@ class Loaded:
             return
         say(f"Loading {label}")
         predictor = Predictor.open(run)
+        saved = share(predictor.model, [hosted.predictor.model for hosted in self.models.all()]) / 2**20
+        if saved >= 1:
+            give_back()
+            say(f"{label} has {saved:,.0f} MiB of weights in common with what is loaded; they are kept once")
         prove(run, predictor)
         self.models.add(label, predictor)
 
