@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from tuneproof.deploy.registry.rollback import roll_back
 from tuneproof.deploy.registry.show import table
 from tuneproof.deploy.server.canary import ENOUGH, Canary
 from tuneproof.deploy.server.hosted import Models
-from tuneproof.deploy.server.loaded import Loaded
+from tuneproof.deploy.server.loaded import Loaded, Tried
 from tuneproof.deploy.server.metrics import Metrics
 from tuneproof.errors import BusyError, ConfigError
 from tuneproof.pipeline import Quiet, Weighing, add, weigh
@@ -39,10 +40,11 @@ def passed(registry: Registry, number: int, shares: Sequence[float] = SHARES) ->
         registry.decide("reviews", PASSED, version, now, expected=now, facts=facts, gate={"verdict": "promoted"})
 
 
-def typed(*arguments: str) -> tuple[int, str]:
+def typed(*arguments: str, home: Path | None = None) -> tuple[int, str]:
     """A command as a person types it: its exit code and what it says."""
     command = [sys.executable, "-m", "tuneproof.cli", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    env = {**os.environ, **({"XDG_DATA_HOME": str(home)} if home else {})}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -93,6 +95,42 @@ def test_what_ends_a_canary(tmp_path: Path, review_run: Run) -> None:
     assert now() is None and registry.verify() == []
 
 
+# -- a server that was told to try something else
+
+
+@pytest.mark.parametrize("kind", ["canary", "shadow"])
+def test_a_trial_beside_a_canary_that_is_under_way_is_refused(
+    tmp_path: Path, registry: Registry, review_run: Run, kind: str
+) -> None:
+    """The command as it is typed: exit code 2, one sentence with both versions, and what settles it."""
+    registered(registry, review_run, 1)
+    passed(registry, 2)
+    code, said = typed("serve", "reviews", f"--{kind}", "reviews@3=5%", "--port", "0", home=tmp_path)
+    assert code == 2 and "Traceback" not in said
+    told = " ".join(said.split())
+    assert f"--{kind} reviews@3: a canary of reviews@2 is under way, at 30% of the requests" in told
+    assert "tuneproof rollback reviews" in told and f"Leave --{kind} out" in told
+    assert words(registry)[-1] == PASSED
+    code, said = typed("rollback", "reviews", home=tmp_path)
+    assert code == 0 and "canary of reviews@2 has ended" in said
+    tried = Tried.of(kind, "reviews@3=5%")
+    Loaded(Models(Metrics()), registry, {"reviews": tried}).check(["reviews"])
+
+
+def test_a_canary_that_begins_beside_another_trial_is_told_once(registry: Registry, review_run: Run) -> None:
+    registered(registry, review_run, 1)
+    said: list[str] = []
+    loaded = Loaded(Models(Metrics()), registry, {"reviews": Tried.of("shadow", "reviews@3=5%")})
+    loaded.load("reviews", said.append)
+    passed(registry, 2)
+    for _ in range(3):
+        loaded.point("reviews", loaded.wanted("reviews", said.append), said.append)
+    assert sum("The canary of reviews@2 gets no requests here" in line for line in said) == 1
+    assert loaded.models.trials()["reviews"].label == "reviews@3"
+    loaded.end("reviews", "over")
+    loaded.models.close(10)
+
+
 # -- a server that follows
 
 
@@ -127,7 +165,7 @@ class Follower:
 
 @pytest.fixture
 def registry(tmp_path: Path, review_run: Run) -> Registry:
-    found = Registry(tmp_path / "home")
+    found = Registry(tmp_path / "tuneproof")
     registered(found, review_run, 2)
     return found
 

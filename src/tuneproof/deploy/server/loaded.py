@@ -6,8 +6,8 @@
     loaded.keep()                                # records of trials, why a canary was stopped, which step it has done
     loaded.go_on()                               # those whose step stands in the ledger begin the next one
 
-A champion is always followed, whatever becomes of the version that is tried beside it. What is tried is what the
-command line says of a name or, where it says nothing, the canary that the ledger says is under way.
+A champion is always followed, whatever becomes of the version that is tried beside it. What is tried is the canary that
+the ledger says is under way, or what the command line says of a name; it may not say so while there is a canary.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Loaded:
     _keeping: threading.Lock = field(default_factory=threading.Lock)
 
     def check(self, references: Sequence[str]) -> None:
-        """Error for a trial that would have no effect: of a name that is not served, or of no version."""
+        """Error for a trial that would have no effect, or push aside the canary that the ledger says is under way."""
         for name, tried in self.tried.items():
             if not {name, f"{name}@{CHAMPION}"} & set(references):
                 raise ConfigError(
@@ -96,6 +96,13 @@ class Loaded:
                 )
             if self.registry.listed(f"{name}@{tried.which}").number == self.registry.listed(name).number:
                 raise ConfigError(f"--{tried.kind} {name}@{tried.which}: that is the champion, which answers already.")
+            promise = canaries.under_way(self.registry.ledger(name))
+            if promise is not None:
+                raise ConfigError(
+                    f"--{tried.kind} {name}@{tried.which}: a canary of {name}@{promise.version} is under way, "
+                    f"at {canaries.shares(promise.steps[promise.step :][:1])} of the requests, and both cannot be.",
+                    f"Leave --{tried.kind} out to go on with it, or end it first: tuneproof rollback {name}",
+                )
 
     # -- what is served
 
@@ -128,9 +135,14 @@ class Loaded:
         named = lines[-1].aliases
         aliases = {CHAMPION: named[CHAMPION]} if CHAMPION in named else {}
         promise = canaries.under_way(lines)
-        self._promised.pop(name, None)
+        before = self._promised.pop(name, None)
         if promise is not None:
             self._promised[name] = Tried.promised(name, promise)
+            if name in self.tried and before is None:
+                tries = f"{name}@{self.tried[name].which}"
+                say(
+                    f"The canary of {name}@{promise.version} gets no requests here: this server was told to try {tries}"
+                )
         tried = self.tried.get(name) or self._promised.get(name)
         number = None if tried is None else tried.number(named)
         if tried is not None and number is not None and number != aliases.get(CHAMPION):
