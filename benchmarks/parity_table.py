@@ -1,9 +1,10 @@
 """Every export of real runs: agreement, logit distance, and whether llama.cpp itself says the same.
 
-    python benchmarks/parity_table.py RUN... [--only merged gguf] [--first]
+    python benchmarks/parity_table.py RUN... [--only merged gguf] [--first] [--cells 1]
 
-For each run and target the export is made with its parity check, as ``tuneproof export`` does it; results go to
-benchmarks/results/parity.json, the table to docs/parity.md.
+For each run, target and precision the export is made with its parity check, as ``tuneproof export`` does it. Each of
+these cells goes to benchmarks/results/parity.json as soon as it is there, with the commit and the versions that made
+it, and the table to docs/parity.md. A cell that has them is not made again: the same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ import platform
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tuneproof.deploy.export import EXPORTS, export
 from tuneproof.device import settle
 from tuneproof.errors import CheckError, ConfigError
-from tuneproof.run import Run
+from tuneproof.run import Run, write_atomically
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "parity.json"
 PAGE = HERE.parent / "docs" / "parity.md"
+EARLIER = "7e3b52f"  # where cells that do not say so were made
 PACKAGES = ("torch", "transformers", "peft", "onnxruntime", "gguf", "xllamacpp")
 
 
@@ -34,6 +38,8 @@ def main() -> None:
     parser.add_argument("runs", nargs="*", type=Path)
     parser.add_argument("--only", nargs="*", help="targets")
     parser.add_argument("--first", action="store_true", help="each target's default precision only")
+    parser.add_argument("--cells", type=int, help="stop after so many")
+    parser.add_argument("--again", action="store_true", help="also what is there already")
     parser.add_argument("--table", action="store_true", help="only write docs/parity.md from the results")
     asked = parser.parse_args()
     found: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
@@ -41,25 +47,66 @@ def main() -> None:
         print("Skipped: name finished runs.")
         return
     settle(1)
-    for path in asked.runs:
-        run = Run.open(path)
-        told = f"{Path(run.asked['file']).parent.name or run.asked['file']}, {run.plan['model']['name']}, "
-        told += str(run.plan["config"]["method"]["name"])
-        for name, target in EXPORTS.items():
-            for precision in target.precisions:
-                default = next(iter(target.precisions))
-                if (asked.only and name not in asked.only) or (asked.first and precision != default):
-                    continue
-                key = f"{told} | {name} {precision}"
-                found[key] = {"run": told, "task": run.schema.task, "to": name, "precision": precision}
-                found[key].update(one(run, name, precision))
-                print(key, found[key], flush=True)
-                RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    found.pop("about", None)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE, check=True
-    )
-    PAGE.write_text(page(found, commit.stdout.strip()), encoding="utf-8")
+    todo = [cell for path in asked.runs for cell in cells(Run.open(path), asked.only, asked.first)]
+    todo = [cell for cell in todo if asked.again or "commit" not in found.get(cell.key, {})]
+    for cell in todo[: asked.cells]:
+        found[cell.key] = cell.made()
+        print(cell.key, found[cell.key], flush=True)
+        write_atomically(RESULTS, (json.dumps(found, indent=1) + "\n").encode())
+    PAGE.write_text(page(found), encoding="utf-8")
+    if todo[len(todo[: asked.cells]) :]:
+        print(f"{len(todo) - len(todo[: asked.cells])} cells are left.")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One export of one run."""
+
+    run: Run
+    told: str  # file, model and method
+    to: str
+    precision: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.told} | {self.to} {self.precision}"
+
+    def made(self) -> dict[str, Any]:
+        """What came of it, and what made it."""
+        head = {"run": self.told, "task": self.run.schema.task, "to": self.to, "precision": self.precision}
+        return {**head, **one(self.run, self.to, self.precision), "commit": commit(), "versions": versions()}
+
+
+def cells(run: Run, only: Sequence[str] | None, first: bool) -> list[Cell]:
+    """All of a run, or those of some targets; with ``first`` each target's default precision."""
+    told = f"{Path(run.asked['file']).parent.name or run.asked['file']}, {run.plan['model']['name']}, "
+    told += str(run.plan["config"]["method"]["name"])
+    return [
+        Cell(run, told, name, precision)
+        for name, target in EXPORTS.items()
+        for precision in list(target.precisions)[: 1 if first else None]
+        if not only or name in only
+    ]
+
+
+def commit() -> str:
+    """Of this checkout; "-dirty" where code in it is not committed."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], capture_output=True, text=True, cwd=HERE, check=True).stdout.strip()
+
+    changed = git("status", "--porcelain", "../src", Path(__file__).name)
+    return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
+
+
+def versions() -> str:
+    found = [f"Python {platform.python_version()}"]
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ", ".join(found)
 
 
 def one(run: Run, name: str, precision: str) -> dict[str, Any]:
@@ -88,7 +135,10 @@ def one(run: Run, name: str, precision: str) -> dict[str, Any]:
         return found
 
 
-def page(found: dict[str, Any], commit: str) -> str:
+def page(found: dict[str, Any]) -> str:
+    """The table, runs in the order they came and targets in theirs."""
+    runs, targets = list(dict.fromkeys(each["run"] for each in found.values())), list(EXPORTS)
+    made = sorted(found.values(), key=lambda each: (runs.index(each["run"]), targets.index(each["to"])))
     columns = (
         "run",
         "to",
@@ -100,7 +150,7 @@ def page(found: dict[str, Any], commit: str) -> str:
         "also",
     )
     rows = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    for one_export in found.values():
+    for one_export in made:
         if one_export["outcome"] == "not carried":
             continue
         said = "; ".join(one_export.get("notes", []))
@@ -117,13 +167,9 @@ def page(found: dict[str, Any], commit: str) -> str:
                 said,
             ]
         rows.append(f"| {one_export['run']} | {one_export['to']} {one_export['precision']} | {' | '.join(cells)} |")
-    versions = []
-    for package in PACKAGES:
-        try:
-            versions.append(f"{package} {importlib.metadata.version(package)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    left = sorted({f"{o['task']} to {o['to']}: {o['why']}" for o in found.values() if o["outcome"] == "not carried"})
+    left = sorted({f"{o['task']} to {o['to']}: {o['why']}" for o in made if o["outcome"] == "not carried"})
+    commits = sorted({str(each.get("commit", EARLIER)) for each in made})
+    with_ = sorted({str(each["versions"]) for each in made if "versions" in each}) or [versions()]
     head = f"""# Parity of exports
 
 Every export of real runs, made and compared as `tuneproof export` does it (see [deploy](deploy.md)): the same 64 stored
@@ -131,8 +177,8 @@ test rows through the program that will run it. Quantised exports are judged by 
 the one-sided 95% bound is of share right, or of nats per answer token. Where it says llama.cpp, the file was also run
 by llama.cpp itself: the first token of the answer to up to 32 of the rows.
 
-Made by `python benchmarks/parity_table.py RUN...` at {commit}; Python {platform.python_version()},
-{", ".join(versions)}; one thread.
+Made by `python benchmarks/parity_table.py RUN...` at {", ".join(commits)};
+{"; ".join(with_)}; one thread.
 
 """
     lines = "\n".join(f"* {line}" for line in left)
