@@ -49,9 +49,10 @@ class Drawn(LogitsProcessor):  # type: ignore[misc]
         scores = scores / self.temperature
         if self.likely is not None:
             scores = self.likely(input_ids, scores)
-        rows = zip(torch.softmax(scores, -1), self.generators, strict=True)
+        shares = torch.softmax(scores.float(), -1).cpu()  # generators live there, and draw the same for every device
+        rows = zip(shares, self.generators, strict=True)
         drawn = torch.stack([torch.multinomial(row, 1, generator=generator) for row, generator in rows])  # (rows, 1)
-        return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)
+        return torch.full_like(scores, -torch.inf).scatter_(1, drawn.to(scores.device), 0.0)
 
 
 def drawing(how: Generation, seeds: Sequence[int]) -> dict[str, Any]:
