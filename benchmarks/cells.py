@@ -1,9 +1,10 @@
 """The table of cells, TASKS x METHODS, from the suite that runs them: docs/cells.md.
 
-    python benchmarks/cells.py [--only instruction] [--table]
+    python benchmarks/cells.py [--only instruction] [--again] [--table]
 
-Runs tests/proof/test_cells_proof.py and writes down what each test said: works, or the reason why not. Results are kept
-in ``benchmarks/results/cells.json``; cells that were not run this time stay as they were.
+Runs tests/proof/test_cells_proof.py and writes down what each test said: works, or the reason why not, and at which
+commit. Results stand in ``benchmarks/results/cells.json`` after every cell, so it can be stopped and started again:
+cells that work are not run anew, unless asked for, and those that were not run stay as they were.
 """
 
 from __future__ import annotations
@@ -26,52 +27,76 @@ PAGE = ROOT / "docs" / "cells.md"
 
 
 class Collector:
-    """What each test of a cell ended with."""
+    """What each test of a cell ended with, kept on disk; cells that are known to work are left out."""
 
-    def __init__(self, found: dict[str, Any]) -> None:
-        self.found = found
+    def __init__(self, found: dict[str, Any], commit: str, again: bool) -> None:
+        self.found, self.commit, self.again = found, commit, again
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        if not self.again:
+            items[:] = [item for item in items if not self.works(item.nodeid)]
+
+    def works(self, test: str) -> bool:
+        name = cell_of(test)
+        return name is not None and self.found.get(name, {}).get("outcome") == "passed"
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        match = re.search(r"test_cell\[(.+)\]$", report.nodeid)
-        if not match or (report.when != "call" and report.outcome == "passed"):
+        name = cell_of(report.nodeid)
+        if name is None or (report.when != "call" and report.outcome == "passed"):
             return
-        task = next(name for name in sorted(TASKS, key=len, reverse=True) if match[1].startswith(f"{name}-"))
-        method = match[1].removeprefix(f"{task}-")
-        cell: dict[str, Any] = {"outcome": report.outcome, **dict(report.user_properties)}
+        cell: dict[str, Any] = {"outcome": report.outcome, "commit": self.commit, **dict(report.user_properties)}
         if report.outcome == "skipped":
             cell["reason"] = str(report.longrepr[2]).removeprefix("Skipped: ")
         if report.outcome == "failed":
             cell["reason"] = str(report.longrepr.reprcrash.message).split("\n")[0]
-        self.found[f"{task} {method}"] = cell
+        self.found[name] = cell
+        write(RESULTS, json.dumps({"cells": self.found}, indent=1) + "\n")
+
+
+def cell_of(test: str) -> str | None:
+    """ "text-classification lora", of the test's name; None where it is no cell."""
+    match = re.search(r"test_cell\[(.+)\]$", test)
+    if match is None:
+        return None
+    task = next(name for name in sorted(TASKS, key=len, reverse=True) if match[1].startswith(f"{name}-"))
+    return f"{task} {match[1].removeprefix(f'{task}-')}"
+
+
+def write(path: Path, text: str) -> None:
+    """All of it or nothing, whenever this is stopped."""
+    beside = path.with_suffix(".part")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="as pytest -k")
+    parser.add_argument("--again", action="store_true", help="also the cells that work")
     parser.add_argument("--table", action="store_true", help="only write the page from the results")
     asked = parser.parse_args()
     found: dict[str, Any] = json.loads(RESULTS.read_text())["cells"] if RESULTS.is_file() else {}
     if not asked.table:
         chosen = ["-k", asked.only] if asked.only else []
         suite = str(ROOT / "tests" / "proof" / "test_cells_proof.py")
-        pytest.main(["-q", "-m", "proof", "-p", "no:cacheprovider", *chosen, suite], plugins=[Collector(found)])
-        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-        RESULTS.write_text(json.dumps({"commit": commit.stdout.strip(), "cells": found}, indent=1) + "\n")
-    PAGE.write_text(page(json.loads(RESULTS.read_text())), encoding="utf-8")
+        git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        collector = Collector(found, git.stdout.strip(), asked.again)
+        pytest.main(["-q", "-m", "proof", "-p", "no:cacheprovider", *chosen, suite], plugins=[collector])
+    write(PAGE, page(found))
 
 
-def page(results: dict[str, Any]) -> str:
-    cells = results["cells"]
+def page(cells: dict[str, Any]) -> str:
     reasons: list[str] = []
     rows = []
     for method in METHODS:
         marks = [mark(cells.get(f"{task} {method}"), reasons) for task in TASKS]
         rows.append(f"| {method} | {' | '.join(marks)} |")
     notes = "\n".join(f"{number}. {reason}" for number, reason in enumerate(reasons, start=1))
+    commits = ", ".join(sorted({cell["commit"] for cell in cells.values()}))
     never = "\n".join(f"* {name}: {reason}" for name, reason in NOT_OFFERED.items())
     return f"""# Which method works with which task
 
-Made by `python benchmarks/cells.py` from tests/proof/test_cells_proof.py, at commit {results["commit"]}, on
+Made by `python benchmarks/cells.py` from tests/proof/test_cells_proof.py, at {commits}, on
 models of width 32. "works" means, in that cell: only the right weights move, to the bit; a new head trains; the loss
 falls; a run stopped and continued ends as the uninterrupted one, to the bit; the saved folder, opened again, predicts
 the same, to the bit; what is said to merge merges; and sixteen rows are learnt: in so many steps by heart (loss below
