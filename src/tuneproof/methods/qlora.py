@@ -4,8 +4,8 @@
 
 Where bitsandbytes runs, which is on NVIDIA GPUs and, slowly, on x86 processors. The model is opened in fp32 and its
 layers are quantised one after the other, so loading needs the whole model once; training then does not. The saved
-adapter belongs over the base in 4 bits: over the base in fp32 its answers differ a little. Layers that transformers keeps
-in fp32 stay whole: T5's ``wo`` tells its input the type of its weights, and in 4 bits that would be bytes.
+adapter belongs over the base in 4 bits: over the base in fp32 its answers differ a little. Layers that transformers
+keeps in fp32 stay whole: T5 turns the input of its ``wo`` into the type of its weights, and in 4 bits those are bytes.
 """
 
 from __future__ import annotations
