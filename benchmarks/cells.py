@@ -122,10 +122,10 @@ That the folders open without tuneproof is shown by tests/conformance.
 
 def mark(cell: dict[str, Any] | None, reasons: list[str]) -> str:
     if cell is None:
-        reason = "Not run yet: the task is newer than this table."
+        reason = "Not run yet: the script goes on where it was stopped."
     elif cell["outcome"] == "passed":
-        learnt = f"{cell['steps']} steps" if cell["loss"] < 0.01 else f"loss {cell['loss']:.2g} in {cell['steps']} steps"
-        return f"works, {learnt}"
+        learnt = "" if cell["loss"] < 0.01 else f"loss {cell['loss']:.2g} in "
+        return f"works, {learnt}{cell['steps']} steps"
     else:
         reason = cell["reason"]
     if reason not in reasons:
