@@ -27,7 +27,7 @@ FASTEST = 0.1
 # Methods that another rate suits better at that width: tried on sixteen reviews, a factor of three apart.
 RATES = {"bitfit": 0.03, "delora": 0.001, "p-tuning": 0.003, "prompt": 0.03, "supertuning": 0.05}
 BY_HEART = 0.01  # loss per row or token
-MOST = 600  # steps in which sixteen rows are learnt
+MOST = 1000  # steps in which sixteen rows are learnt
 
 
 @dataclass(frozen=True, slots=True)
