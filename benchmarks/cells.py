@@ -103,7 +103,7 @@ models of width 32. "works" means, in that cell: only the right weights move, to
 falls; a run stopped and continued ends as the uninterrupted one, to the bit; the saved folder, opened again, predicts
 the same, to the bit; what is said to merge merges; and sixteen rows are learnt: by heart in so many steps (loss per row
 or answer token below .01), or to the loss that is shown in as many steps as that, which has to be half of that at the
-start at most (a tenth less in cells of 7da8a52). A width of 32 leaves methods with few weights little to learn with.
+start at most (a tenth less in cells of 4558692). A width of 32 leaves methods with few weights little to learn with.
 That the command line, Python and a folder opened without tuneproof say the same is shown by tests/conformance, the last
 for every task with full tuning, freeze and LoRA, and for every method but qlora and adamss on text-classification.
 
