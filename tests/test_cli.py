@@ -14,45 +14,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from commands import Command, Said, assert_one_sentence
 from safetensors.torch import load_file
 from tiny import chat_rows, review_rows, write_csv, write_jsonl
 
 import tuneproof as tp
-from tuneproof import cli
 from tuneproof.prepare.fingerprint import digest
 from tuneproof.run import Run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@dataclass(frozen=True)
-class Said:
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Said]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    """``command("tune", file)``: the entry point itself, in this process, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> Said:
-        monkeypatch.setattr(sys, "argv", ["tuneproof", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return Said(int(ended.value.code or 0), said.out, said.err)
-
-    return run
 
 
 @pytest.fixture
@@ -65,18 +38,6 @@ def tune(command: Command, tiny_bert: Path, tiny_llama: Path) -> Command:
         return command("tune", file, *named, "--set", "train.threads=1", *arguments)
 
     return run
-
-
-def assert_one_sentence(said: Said, *words: str, code: int = 2) -> None:
-    """The sentence, perhaps a hint below it, nothing else on standard error."""
-    assert said.code == code, said
-    lines = said.err.rstrip("\n").split("\n")
-    assert lines[0].startswith("tuneproof: "), said.err
-    assert len(lines) <= 2 and all(line.startswith("  ") for line in lines[1:]), said.err
-    assert "Traceback" not in said.err + said.out
-    assert lines[0].rstrip().endswith((".", "?")), lines[0]
-    for word in words:
-        assert word.lower() in said.err.lower(), f"{word!r} is not in: {said.err}"
 
 
 def csv_text(rows: int = 60) -> str:

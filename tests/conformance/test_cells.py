@@ -34,6 +34,7 @@ ENCODER, DECODER = "text-classification", "instruction"
 CELLS = [(ENCODER, name) for name in OTHERS] + [
     (DECODER, name) for name in ("qlora", "vera", "oft", "ia3", "ln", "prompt", "p-tuning", "prefix")
 ]
+CELLS += [("seq2seq", "qlora")]  # T5 reads the type of some weights, which are bytes in 4 bits
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,13 @@ import pytest
 import torch
 from torch import Tensor
 
+import tuneproof as tp
 from tuneproof.methods import METHODS
 from tuneproof.methods.parts import Parts
 from tuneproof.modalities import Example
 from tuneproof.predict import Predictor, open_model, predict_examples
 from tuneproof.run import Run
-from tuneproof.tasks import TASKS
+from tuneproof.tasks import TASKS, task_of
 from tuneproof.tasks.embeddings import About, Vectors
 from tuneproof.tasks.label_tree import Tree
 from tuneproof.train.fit import Work, assemble, job
@@ -298,3 +299,21 @@ def test_predictor_of_a_finished_run_equals_its_report(finished, task: str, meth
     again = predictor.scored(examples, list(table.rows()))
     assert [p.value for p in again] == [line["pred"] for line in lines]
     assert [dict(p.scores) for p in again] == [line["scores"] for line in lines]
+
+
+def test_the_command_line_says_what_python_says(command, finished, files, task: str, tmp_path: Path) -> None:
+    """Rows as they stand in the file, against their parts as training had them."""
+    run = Run.open(finished(task, "lora"))
+    table, file = run.splits.test, files[task]
+    rows = range(min(4, len(table)))
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    header = lines[:1] if file.suffix == ".csv" else []
+    new = tmp_path / f"new{file.suffix}"
+    new.write_text("".join([*header, *(lines[table.lines[row] - 1] for row in rows)]), encoding="utf-8")
+    said = command("predict", run.path, "--input", new)
+    assert said.code == 0, said.err
+    answer = task_of(run.schema).answer
+    python = tp.open(run.path).predict([answer.without_truth(table.row(row)) for row in rows])
+    first = 1 + len(header)
+    expected = [{"line": line, **one} for line, one in enumerate(python, start=first)]
+    assert [json.loads(line) for line in said.out.splitlines()] == json.loads(json.dumps(expected))

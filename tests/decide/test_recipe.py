@@ -126,6 +126,7 @@ def test_micro_batches_bound_the_tokens_of_a_pass(longest: int, batch: int) -> N
         ({"evaluate.max_new_tokens": 30}, "text-classification"),
         ({"evaluate.repetition_penalty": 1.1}, "text-classification"),
         ({"data.label": "x"}, "instruction"),
+        *(({"train.class_weights": "focal"}, name) for name in TASKS if name != "text-classification"),
     ],
 )
 def test_an_option_without_effect_is_refused(options: dict[str, Any], task: str) -> None:

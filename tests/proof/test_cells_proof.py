@@ -16,8 +16,8 @@ from tuneproof.methods import METHODS, refusal
 from tuneproof.tasks import TASKS
 
 pytestmark = pytest.mark.proof
-# Methods with so few weights that width 32 leaves them too little to know sixteen rows by heart: a fall is asked for.
-FALL = 0.1
+# Methods with so few weights that width 32 leaves them too little to know sixteen rows by heart: half is asked for.
+FALL = 0.5
 
 
 @pytest.mark.parametrize("method", list(METHODS))
@@ -42,5 +42,6 @@ def test_cell(make_work, bases, tmp_path: Path, record_property, task: str, meth
         make_work(task, method, {**options(method), "train.validate_every": 10_000}, rows=16)
     )
     record_property("steps", steps)
+    record_property("first", first)
     record_property("loss", loss)
     assert loss < BY_HEART or loss < (1 - FALL) * first, f"not learnt: {loss} after {steps} steps"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -278,6 +279,27 @@ def test_class_weights_keep_the_mean_and_balance_the_classes() -> None:
 def test_the_reason_for_class_weights_is_the_imbalance(counts: list[int], rare: str | None, reason: str) -> None:
     how, why = balance(counts, rare)
     assert how == "none" and why.startswith(reason)
+    uneven = max(counts) / min(counts) >= 3
+    assert uneven == ("class weights and focal loss" in why), "what was not chosen"
+    assert uneven == why.endswith("train.class_weights=root, balanced or focal switches them on"), "and how to have it"
+
+
+def test_the_focal_loss_by_hand(make_work: Any) -> None:
+    """Lin and others 2017, gamma 2: -(1 - p)^2 ln p. For p = .9 and p = .5: .01 * .1053605 + .25 * .6931472."""
+    import torch
+
+    class Fixed(torch.nn.Module):
+        def forward(self, **inputs: Any) -> Any:
+            return SimpleNamespace(logits=torch.tensor([[9.0, 1.0], [1.0, 1.0]]).log())
+
+    work = make_work("text-classification", "full")
+    two = [example for example in work.train if example.label == 0][:2]
+    assert float(work.answer.weighing("none", work.train).loss(Fixed(), work.encoder.collate(two))) == pytest.approx(
+        0.7985077, abs=1e-6
+    )
+    assert float(work.answer.weighing("focal", work.train).loss(Fixed(), work.encoder.collate(two))) == pytest.approx(
+        0.1743404, abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("how", ["root", "balanced", "focal"])

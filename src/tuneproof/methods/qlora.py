@@ -4,7 +4,8 @@
 
 Where bitsandbytes runs, which is on NVIDIA GPUs and, slowly, on x86 processors. The model is opened in fp32 and its
 layers are quantised one after the other, so loading needs the whole model once; training then does not. The saved
-adapter belongs over the base in 4 bits: over the base in fp32 its answers differ a little.
+adapter belongs over the base in 4 bits: over the base in fp32 its answers differ a little. Layers that transformers
+keeps in fp32 stay whole: T5 turns the input of its ``wo`` into the type of its weights, and in 4 bits those are bytes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import ClassVar
 
 import torch
 from torch.nn import Module
+from transformers import PreTrainedModel
 
 from tuneproof.errors import ResourceError
 from tuneproof.methods.lora import Lora, open_adapter
@@ -36,8 +38,11 @@ class QLora(Lora):
 def quantised(model: Module) -> Module:
     """The same model, its stack's linear layers in 4 bits. DependencyError or ResourceError where that cannot be."""
     library = need("bitsandbytes", "qlora")
+    kept = set(model._keep_in_fp32_modules or ()) if isinstance(model, PreTrainedModel) else set()
     try:
         for name, linear in Parts.of(model).linears.items():
+            if kept & set(name.split(".")):
+                continue
             layer = library.nn.Linear4bit(
                 linear.in_features,
                 linear.out_features,

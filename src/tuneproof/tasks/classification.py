@@ -29,7 +29,8 @@ from tuneproof.tasks.rules import Floats, Rule
 from tuneproof.tasks.tables import Canonical, canonical_texts
 
 UNEVEN = 3.0  # times as many rows from which labels are called uneven
-FOCUS = 2.0  # gamma of the focal loss: a row that has 90% already counts a hundredth (arXiv 1708.02002)
+FOCUS = 2.0  # gamma of the focal loss (Lin et al. 2017, arXiv 1708.02002): a row that has 90% counts a hundredth
+SWITCHED_ON = "train.class_weights=root, balanced or focal switches them on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +54,19 @@ def emphasis(how: str | None, counts: Sequence[int]) -> Emphasis | None:
 
 
 def balance(counts: Sequence[int], rare: str | None) -> tuple[str, str]:
-    """How rare labels count in the loss where nobody says it, and why; ``counts`` are train rows of each label."""
+    """How rare labels count in the loss where nobody says it, and why; ``counts`` are train rows of each label.
+
+    Always alike: the reason says what was not chosen, why, and how to have it.
+    """
     if rare is not None:
-        return "none", f'the label "{rare}" is rare, and its threshold is fitted afterwards'
+        told = f'the label "{rare}" is rare, and its threshold is fitted afterwards, on rows that training does not see'
+        return "none", f"{told}; class weights and focal loss: no gain over that was measured; {SWITCHED_ON}"
     ratio = max(counts) / max(1, min(counts))
     told = f"the most frequent label has {ratio:.1f} times the rows of the rarest"
     if ratio < UNEVEN:
         return "none", f"{told}: they count alike"
-    return "none", f'{told}, but accuracy decides, which is highest where rows count alike; "root" for the rare ones'
+    why = "but accuracy decides, which is highest where rows count alike"
+    return "none", f"{told}, {why}; class weights and focal loss would favour the rare ones; {SWITCHED_ON}"
 
 
 @dataclass(frozen=True, eq=False)

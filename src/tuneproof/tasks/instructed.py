@@ -11,42 +11,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
 from torch.nn import Module
 
-from tuneproof.config import Data
 from tuneproof.errors import ModelError
 from tuneproof.modalities import Batch, ChatEncoder, Encoder, Example, Piece
-from tuneproof.records import Column, Generation, Guess, Row, Schema
+from tuneproof.records import Generation, Row, Schema
+from tuneproof.tasks.by_chat import WRITER, ByChat, questions
 from tuneproof.tasks.classification import Classification, OpenScope, Ordinal, RareLabel
-from tuneproof.tasks.instruction import Instruction, logits_at
+from tuneproof.tasks.instruction import logits_at
 from tuneproof.tasks.label_tree import Tree, label_logs, tree
 from tuneproof.tasks.wording import asked, wording
 
-WRITER = Instruction()
 TEXTS = ("text", "second")
 
 
 @dataclass(frozen=True, eq=False)
-class Instructed(Classification):
+class Instructed(ByChat, Classification):
     labels: tuple[str, ...] = ()
     instruction: str = ""  # what is asked, with "{text}" in it
 
-    auto: ClassVar[str] = Instruction.auto
-    length_limit: ClassVar[int] = Instruction.length_limit
-    unit: ClassVar[str] = Instruction.unit
-    reads_batches: ClassVar[bool] = False
-    kinds: ClassVar[tuple[str, ...]] = Instruction.kinds
     options: ClassVar[frozenset[str]] = Classification.options - {"train.class_weights"} | {"data.instruction"}
     baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf-linear", "untuned")
     recipe: ClassVar[dict[str, tuple[Any, str]]] = {
         "train.epochs": (3.0, "a label is a few tokens; validation decides which weights are kept"),
-        "train.batch_size": (16, "usual for short texts"),
-        "train.schedule": ("cosine", "usual for language models"),
+        **ByChat.recipe,
     }
 
     def fitted(self, schema: Schema) -> Instructed:
@@ -54,20 +47,8 @@ class Instructed(Classification):
         template = schema.instruction or wording(schema, None)[0]
         return AS[type(judged)](apart=judged.apart, labels=schema.labels, instruction=template)
 
-    def recognise(self, columns: Sequence[Column], asked: Data) -> Guess | None:
-        """Where it was asked for: else such a file is for an encoder, unless the model is none."""
-        return super().recognise(columns, asked) if asked.task is not None else None
-
-    def learning_rate(self, hidden: int) -> tuple[float, str]:
-        return WRITER.learning_rate(hidden)
-
     def weighing(self, how: str | None, train: Sequence[Example]) -> Instructed:
         return self
-
-    def example(self, row: Row, encoder: Encoder) -> Example:
-        """However long; where it is cut, its texts lose their ends and its label stays."""
-        assert isinstance(encoder, ChatEncoder)
-        return replace(self._whole(row, encoder), shorter=partial(self._within, row, encoder))
 
     def _whole(self, row: Row, encoder: ChatEncoder) -> Example:
         """Every label has to find room behind the question, whichever is the right one."""
@@ -100,15 +81,9 @@ class Instructed(Classification):
     def _messages(self, row: Row) -> list[dict[str, str]]:
         return [*self._asked(row), {"role": "assistant", "content": row["label"]}]
 
-    def model(self, folder: Path, schema: Schema, *, seed: int) -> Module:
-        return WRITER.model(folder, schema, seed=seed)
-
-    def loss(self, model: Module, batch: Batch) -> Tensor:
-        return WRITER.loss(model, batch)
-
     def logits(self, model: Module, batch: Batch) -> Tensor:
         """(B, labels): the log probability of each label as an answer."""
-        return label_logs(model, _questions(batch), batch.about[0], logits_at)
+        return label_logs(model, questions(batch), batch.about[0], logits_at)
 
     def names(self, model: Module) -> Mapping[int, str]:
         return dict(enumerate(self.labels))
@@ -123,14 +98,6 @@ class Instructed(Classification):
         """How a program that writes freely gets a label and its end: greedy, with room for the longest."""
         assert isinstance(encoder, ChatEncoder)
         WRITER.finish(folder, encoder, Generation(_tree(encoder, self.labels).deepest))
-
-    def outside(self, row: Row) -> dict[str, Any]:
-        return {"messages": self._asked(row)}
-
-    def length(self, row: Row, encoder: Encoder) -> int:
-        """With the longest label, which has to fit as well."""
-        assert isinstance(encoder, ChatEncoder)
-        return self._whole(self.without_truth(row), encoder).longest
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,9 +138,3 @@ def _tree(encoder: ChatEncoder, labels: tuple[str, ...]) -> Tree:
             )
         written[ids] = label
     return tree(list(written))
-
-
-def _questions(batch: Batch) -> list[list[int]]:
-    """What comes before the answer of each row, or all of it where there is no answer."""
-    lengths = (batch.mask.sum(-1) if batch.loss is None else batch.loss.int().argmax(-1)).tolist()
-    return [ids[:length] for ids, length in zip(batch.ids.tolist(), lengths, strict=True)]

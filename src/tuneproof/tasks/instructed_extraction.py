@@ -12,26 +12,25 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
 from torch.nn import Module
 
-from tuneproof.config import Data
 from tuneproof.methods import prompted
 from tuneproof.modalities import Batch, ChatEncoder, Encoder, Example, Piece
-from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema, Scores
+from tuneproof.records import Generation, Prediction, Row, Schema, Scores
 from tuneproof.tasks import entities
+from tuneproof.tasks.by_chat import WRITER, ByChat, questions
 from tuneproof.tasks.entities import Entity
 from tuneproof.tasks.entity_lines import END, Lines, Places, places, read, told
-from tuneproof.tasks.instruction import Allowed, Instruction, continued, stops_at
+from tuneproof.tasks.instruction import Allowed, continued, stops_at
 from tuneproof.tasks.spelling import Node, spelling
 from tuneproof.tasks.token_classification import TokenClassification
 from tuneproof.tasks.wording import asked, entity_wording
 
-WRITER = Instruction()
 LEAST = 32  # tokens that an answer may have at least: a row without as much room is too long
 
 
@@ -47,41 +46,23 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class InstructedExtraction(TokenClassification):
+class InstructedExtraction(ByChat, TokenClassification):
     types: tuple[str, ...] = ()
     instruction: str = ""  # what is asked, with "{text}" in it
 
-    auto: ClassVar[str] = Instruction.auto
-    length_limit: ClassVar[int] = Instruction.length_limit
-    unit: ClassVar[str] = Instruction.unit
-    reads_batches: ClassVar[bool] = False
-    kinds: ClassVar[tuple[str, ...]] = Instruction.kinds
     options: ClassVar[frozenset[str]] = TokenClassification.options | {"data.instruction"}
     baselines: ClassVar[tuple[str, ...]] = (*TokenClassification.baselines, "untuned")
     recipe: ClassVar[dict[str, tuple[Any, str]]] = {
         "train.epochs": (3.0, "an answer is a few lines; validation decides which weights are kept"),
-        "train.batch_size": (16, "usual for short texts"),
-        "train.schedule": ("cosine", "usual for language models"),
+        **ByChat.recipe,
     }
 
     def fitted(self, schema: Schema) -> InstructedExtraction:
         template = schema.instruction or entity_wording(schema, None)[0]
         return replace(self, types=tuple(entities.types([schema.tags])), instruction=template)
 
-    def recognise(self, columns: Sequence[Column], asked: Data) -> Guess | None:
-        """Where it was asked for: else such a file is for an encoder, unless the model is none."""
-        return super().recognise(columns, asked) if asked.task is not None else None
-
-    def learning_rate(self, hidden: int) -> tuple[float, str]:
-        return WRITER.learning_rate(hidden)
-
     def labelled(self, rows: Sequence[Row], schema: Schema) -> list[dict[str, Any]]:
         return [dict(row) for row in rows]
-
-    def example(self, row: Row, encoder: Encoder) -> Example:
-        """However long; where it is cut, its text loses its end, and its answer the entities that end there."""
-        assert isinstance(encoder, ChatEncoder)
-        return replace(self._whole(row, encoder), shorter=partial(self._within, row, encoder))
 
     def _whole(self, row: Row, encoder: ChatEncoder, words: int | None = None) -> Example:
         """The first ``words`` words of the row, or all."""
@@ -113,27 +94,21 @@ class InstructedExtraction(TokenClassification):
     def _messages(self, row: Row) -> list[dict[str, str]]:
         return [*self._asked(row), {"role": "assistant", "content": told(_truth(row["text"], row))}]
 
-    def model(self, folder: Path, schema: Schema, *, seed: int) -> Module:
-        return WRITER.model(folder, schema, seed=seed)
-
-    def loss(self, model: Module, batch: Batch) -> Tensor:
-        return WRITER.loss(model, batch)
-
     def logits(self, model: Module, batch: Batch) -> Tensor:
         return WRITER.logits(model, batch)
 
     def predict(self, model: Module, batch: Batch) -> list[Prediction]:
         """What the model writes about each row; "nll" is the loss of the right answer, where there is one."""
-        questions = _questions(batch)
+        prompts = questions(batch)
         encoder: ChatEncoder = batch.about[0].encoder
         lines = [Lines(one.where, self.types, *_around(encoder)) for one in batch.about]
-        rooms = [_room(len(question), encoder) for question in questions]
+        rooms = [_room(len(question), encoder) for question in prompts]
         rules = [Rule(each, room, encoder) for each, room in zip(lines, rooms, strict=True)]
-        written = _written(model, encoder, questions, Generation(max(rooms) + 1), rules)
-        known = WRITER.predict(model, batch) if batch.loss is not None else [Prediction(None)] * len(questions)
+        written = _written(model, encoder, prompts, Generation(max(rooms) + 1), rules)
+        known = WRITER.predict(model, batch) if batch.loss is not None else [Prediction(None)] * len(prompts)
         return [
             self._one(about, ids, len(question), one.scores)
-            for about, ids, question, one in zip(batch.about, written, questions, known, strict=True)
+            for about, ids, question, one in zip(batch.about, written, prompts, known, strict=True)
         ]
 
     def _one(self, about: Asked, ids: Sequence[int], tokens: int, losses: Any) -> Prediction:
@@ -165,14 +140,6 @@ class InstructedExtraction(TokenClassification):
         assert isinstance(encoder, ChatEncoder)
         long = self._whole(row, encoder).longest > encoder.max_length
         return encoder.view(self._messages(_beginning(row, (self._fitting(row, encoder) or None) if long else None)))
-
-    def outside(self, row: Row) -> dict[str, Any]:
-        return {"messages": self._asked(row)}
-
-    def length(self, row: Row, encoder: Encoder) -> int:
-        """With the room that an answer needs at least."""
-        assert isinstance(encoder, ChatEncoder)
-        return self._whole(self.without_truth(row), encoder).longest
 
     def respond(self, model: Module, encoder: Encoder, rows: Sequence[Row], how: Generation) -> list[Prediction]:
         """Entities of rows nobody has tagged."""
@@ -269,12 +236,6 @@ def _beginning(row: Row, count: int | None) -> Row:
         begins = max(at for at, tag in enumerate(tags) if tag.startswith("B-"))
         tags[begins:] = [entities.OUTSIDE] * (count - begins)
     return {**short, "tags": tags}
-
-
-def _questions(batch: Batch) -> list[list[int]]:
-    """What comes before the answer of each row, or all of it where there is no answer."""
-    lengths = (batch.mask.sum(-1) if batch.loss is None else batch.loss.int().argmax(-1)).tolist()
-    return [ids[:length] for ids, length in zip(batch.ids.tolist(), lengths, strict=True)]
 
 
 @lru_cache(maxsize=4)

@@ -55,6 +55,8 @@ def column_of_several(columns: Sequence[Column], asked: Data) -> tuple[Column, s
         how = _holds(column) or (LISTED if asked.task == TASK else None)
         return (column, how) if how else None
     named = [(column, _holds(column)) for column in columns if plain(column.name) in NAMES]
+    if asked.task == TASK:  # lists in which something is wrong: which rows, the rows say
+        named = [(column, how or (LISTED if _lists(column) else None)) for column, how in named]
     found = [(column, how) for column, how in named if how is not None]
     if len(found) > 1:
         names = quoted([column.name for column, _ in found])
@@ -114,12 +116,15 @@ def check_known(table: Table, known: Sequence[str]) -> None:
 def _holds(column: Column) -> str | None:
     """How several labels stand in a column; None where one stands there."""
     present = column.rows - column.missing
-    lists = column.kinds.get("list", 0)
-    if lists:
-        return LISTED if lists >= 0.9 * present and not column.keys else None
+    if column.kinds.get("list", 0):
+        return LISTED if _lists(column) and not column.keys else None
     if not present or column.kinds.get("text", 0) < 0.9 * present or column.mean_chars > 120:
         return None
     return next((how for how, sign in DIVIDED.items() if _divides(sign, column.values)), None)
+
+
+def _lists(column: Column) -> bool:
+    return column.kinds.get("list", 0) >= 0.9 * max(1, column.rows - column.missing)
 
 
 def _divides(sign: str, values: Sequence[str]) -> bool:
