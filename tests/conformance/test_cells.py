@@ -32,7 +32,7 @@ OTHERS = [name for name in METHODS if name not in ("full", "freeze", "lora", "ad
 ENCODER, DECODER = "text-classification", "instruction"
 # On the decoder only what works there in another way than on an encoder; the rest is the same code.
 CELLS = [(ENCODER, name) for name in OTHERS] + [
-    (DECODER, name) for name in ("qlora", "vera", "oft", "ia3", "ln", "prompt", "p-tuning", "prefix")
+    (DECODER, name) for name in ("qlora", "vera", "oft", "ia3", "beft", "ln", "prompt", "p-tuning", "prefix")
 ]
 CELLS += [("seq2seq", "qlora")]  # T5 reads the type of some weights, which are bytes in 4 bits
 

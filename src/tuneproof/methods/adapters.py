@@ -75,7 +75,8 @@ ADAPTERS: dict[str, Adapter] = {
     ),
     # -- scales and biases
     "ia3": Adapter("IA3", "very few weights: one scale per output", 50, 0.002, options={"feedforward_modules": []}),
-    "beft": Adapter("BEFT", "very few weights: one bias per output", 20, 0.002),
+    # peft adds it to a bias where there is one; layers of the Llama type have none to add it to
+    "beft": Adapter("BEFT", "very few weights: one bias per output", 20, 0.002, merges=False),
     "ln": Adapter("LN_TUNING", "norms alone: the fewest weights that reach every layer", 20, 0.001, where="norm"),
     # -- tokens before the text
     "prompt": Adapter(

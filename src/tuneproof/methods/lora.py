@@ -124,12 +124,13 @@ def _save_difference(model: Any, to: Path) -> None:
 
 # What peft 0.21 would tell its user, who is not the one to change it: a property of transformers 5 under its old name;
 # that BOFT's CUDA kernel is not there (it then computes the same in torch, with a factor of 1); that a norm is no
-# linear layer.
+# linear layer; that BEFT cannot be merged where layers have no bias, which nobody here asks of it.
 UNSAID: tuple[tuple[str, type[Warning]], ...] = (
     (".*is_gradient_checkpointing", FutureWarning),
     ("Failed to load the CUDA extension", UserWarning),
     ("Setting boft_n_butterfly_factor", UserWarning),
     ("Unsupported layer type .*[Nn]orm", UserWarning),
+    ("Detected that the base layer has no bias term", UserWarning),
 )
 
 
