@@ -98,7 +98,7 @@ def pair(train: Path, test: Path, number: int, runs: Path) -> dict[str, Any]:
         "n": found["n"],
         "verdict": found["verdict"],
         "difference": {key: gap[key] for key in ("value", "low", "high", "p", "disagreement")},
-        "headline": found["headline"],
+        "headline": found["headline"].replace(f"{runs}/", ""),  # no path of a machine
     }
 
 
