@@ -15,7 +15,17 @@ from tiny import write_csv, write_jsonl
 from torch.nn import Module, functional
 
 from tuneproof.errors import DataError
-from tuneproof.evaluate.forgetting import LIMIT, _judged, _losses, divergence, forgetting, plain
+from tuneproof.evaluate.forgetting import (
+    LIMIT,
+    Reading,
+    _judged,
+    _of_readings,
+    divergence,
+    forgetting,
+    known,
+    plain,
+    readings,
+)
 from tuneproof.evaluate.retain import Document, by_subject, documents, fingerprint, own, passages
 from tuneproof.predict import Predictor
 from tuneproof.prepare.read import read
@@ -79,6 +89,50 @@ def test_verdicts_follow_from_interval_and_limit(shift: float, noise: float, wor
     assert found["sentence"].startswith("Forgetting on 100 documents of texts: ") and "limit 0.05" in found["sentence"]
 
 
+def document(right: str, loss: float = 3.0) -> Reading:
+    return Reading(loss, np.array([one == "1" for one in right]))
+
+
+def test_tokens_lost_are_counted_of_those_that_were_known() -> None:
+    before = [document("1100"), document("1111"), document("0000")]
+    after = [document("1010"), document("1101"), document("0001")]
+    found = known(before, after)
+    assert (found["tokens"], found["lost"], found["gained"]) == (6, 2, 2) and found["share"] == pytest.approx(1 / 3)
+    assert found["low"] == 0.0 < found["share"] < 2 * found["share"] < found["high"], "three documents tell little"
+    assert known(before, before)["high"] == 0.0
+    nothing = known([document("00"), document("0")], [document("01"), document("1")])
+    assert nothing["tokens"] == 0 and nothing["gained"] == 2 and nothing["share"] is None
+
+
+def test_the_interval_of_the_tokens_lost_covers_the_true_share_as_often_as_it_says() -> None:
+    draw = np.random.default_rng(0)
+    hits = 0
+    for _ in range(400):
+        before, after = [], []
+        for _ in range(200):
+            size, rate = draw.integers(20, 96), draw.beta(1, 49)  # documents of several lengths lose 2% on average
+            right = draw.random(size) < 0.4
+            before.append(Reading(3.0, right))
+            after.append(Reading(3.0, right & (draw.random(size) >= rate)))
+        found = known(before, after)
+        hits += found["low"] <= 0.02 <= found["high"]
+    assert 0.92 <= hits / 400 <= 0.98, hits
+
+
+def test_what_is_lost_shows_where_the_mean_loss_does_not() -> None:
+    """One token of four is another one than before in every second document, and the loss is the same."""
+    before = [document("1100") for _ in range(60)]
+    after = [document("1100" if i % 2 else "1010") for i in range(60)]
+    found = _of_readings("texts", before, after, "nats per token")
+    assert not found["measurable"] and found["flagged"] and found["verdict"] == "changed" and found["within_limit"]
+    assert found["sentence"].endswith(
+        "no worse on the whole. Of 120 tokens that it named rightly before it misses 30 now (25.0%, 95% interval 18.5 "
+        "to 31.5), and names 30 others rightly: more than 1% of what it knew is lost."
+    )
+    same = _of_readings("texts", before, before, "nats per token")
+    assert not same["flagged"] and same["verdict"] == "kept"
+
+
 # -- models that write
 
 
@@ -106,17 +160,19 @@ def test_the_same_model_has_forgotten_nothing(writer) -> None:
     run, base = writer
     (found,) = forgetting(base, base, run.plan["model"], [("texts", documents(40))], [])["sets"]
     assert found["lost"]["value"] == found["lost"]["high"] == 0.0 and found["verdict"] == "kept"
-    assert not found["measurable"] and found["measure"] == "loss" and found["n"] == 40
+    assert not found["flagged"] and found["measure"] == "loss" and found["n"] == 40
+    assert found["known"]["lost"] == found["known"]["gained"] == 0
 
 
 def test_loss_of_a_document_is_that_of_its_tokens(writer) -> None:
     _, base = writer
     (document,) = documents(1)
-    (found,) = _losses(base, [document])
+    (found,) = readings(base, [document])
     ids = base.encoder.tokenizer(document.text)["input_ids"][:96]
     with torch.inference_mode():
         logits = base.model(input_ids=torch.tensor([ids])).logits[0].float()
-    assert found == pytest.approx(float(functional.cross_entropy(logits[:-1], torch.tensor(ids[1:]))), abs=1e-5)
+    assert found.loss == pytest.approx(float(functional.cross_entropy(logits[:-1], torch.tensor(ids[1:]))), abs=1e-5)
+    assert found.right.tolist() == [int(row.argmax()) == word for row, word in zip(logits[:-1], ids[1:], strict=True)]
 
 
 def test_divergence_is_that_of_the_two_distributions(writer) -> None:

@@ -94,18 +94,20 @@ def measured(writer: Predictor, model: Module) -> dict[str, Any]:
 
 def test_7_base_against_base_is_never_flagged(writer: Predictor) -> None:
     found = measured(writer, copy.deepcopy(writer.model))
-    assert not found["measurable"] and found["within_limit"] and found["verdict"] == "kept"
+    assert not found["flagged"] and found["within_limit"] and found["verdict"] == "kept"
 
 
-@pytest.mark.parametrize(("share", "flagged"), [(0.01, None), (0.05, 0.95), (0.2, 0.95)])
-def test_7_damage_is_flagged(writer: Predictor, share: float, flagged: float | None) -> None:
-    """Weights with noise on them, 20 draws each; 1% is printed: on this model it is smaller than what it moves."""
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.2])
+def test_7_damage_is_flagged(writer: Predictor, share: float) -> None:
+    """Weights with noise on them, 20 draws each: worse on the whole, or tokens lost that were named rightly."""
     found = [measured(writer, noisy(writer.model, share, seed)) for seed in range(20)]
-    hits = sum(one["measurable"] for one in found)
-    lost = [one["lost"]["value"] for one in found]
-    print(f"noise {share:.0%}: flagged {hits} of 20, loss {min(lost):+.4f} to {max(lost):+.4f} nats per token")
-    if flagged is not None:
-        assert hits >= flagged * 20
+    hits, worse = (sum(one[key] for one in found) for key in ("flagged", "measurable"))
+    lost, tokens = ([one[part][key] for one in found] for part, key in (("lost", "value"), ("known", "share")))
+    print(
+        f"noise {share:.0%}: flagged {hits} of 20, worse on the whole {worse}; {min(lost):+.4f} to {max(lost):+.4f} "
+        f"nats per token, {min(tokens):.1%} to {max(tokens):.1%} of the known tokens lost"
+    )
+    assert hits >= 0.95 * 20
 
 
 def test_shuffled_labels_are_not_worth_deploying_ten_of_ten(tiny_bert: Path, tmp_path: Path) -> None:
