@@ -34,6 +34,7 @@ from tuneproof.stats.interval import mean_interval
 from tuneproof.stats.paired import Difference, difference
 from tuneproof.stats.verdicts import FEWEST
 from tuneproof.tasks import task
+from tuneproof.tasks.instruction import each_token
 
 LIMIT = 0.05  # upper bound of what is accepted: nats per token, or share of passages
 KNOWN_LIMIT = 0.01  # share of the tokens named rightly before that may be named wrongly now
@@ -108,18 +109,11 @@ def readings(predictor: Predictor, texts: Sequence[Document]) -> list[Reading]:
     with cast_once(predictor.model, predictor.config.evaluate.precision), torch.inference_mode():
         for indices in by_length([len(example) for example in examples], CHUNK_TOKENS):
             batch = predictor.encoder.collate([examples[index] for index in indices])
-            assert batch.loss is not None
-            logits = predictor.answer.logits(predictor.model, batch)  # (N, vocab), row after row
-            truth = batch.ids[:, 1:][batch.loss[:, 1:]]
-            counts = batch.loss[:, 1:].sum(-1).tolist()
-            for index, own, ids in zip(indices, torch.split(logits, counts), torch.split(truth, counts), strict=True):
-                found[index] = _reading(own, ids)
+            nll, hit = each_token(predictor.model, batch)
+            counts = batch.targets.sum(-1).tolist()
+            for index, losses, hits in zip(indices, torch.split(nll, counts), torch.split(hit, counts), strict=True):
+                found[index] = Reading(float(losses.mean()), hits.bool().numpy())
     return [found[index] for index in range(len(examples))]
-
-
-def _reading(logits: Tensor, truth: Tensor) -> Reading:
-    """logits (tokens, vocab), truth (tokens,)."""
-    return Reading(float(functional.cross_entropy(logits, truth)), (logits.argmax(-1) == truth).numpy())
 
 
 def _whole(predictor: Predictor, text: str) -> Example:
@@ -189,7 +183,8 @@ def masked_readings(head: Module, base: Predictor, texts: Sequence[Document]) ->
             logits = head(input_ids=ids, attention_mask=batch.mask).logits.float()
             for row, index in enumerate(indices):
                 where = masked[row]
-                found[index] = _reading(logits[row][where], batch.ids[row][where])
+                own, truth = logits[row][where], batch.ids[row][where]
+                found[index] = Reading(float(functional.cross_entropy(own, truth)), (own.argmax(-1) == truth).numpy())
     return [found[index] for index in range(len(examples))]
 
 

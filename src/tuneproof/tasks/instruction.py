@@ -59,6 +59,11 @@ def states_at(model: Module, inputs: Mapping[str, Tensor], where: Tensor) -> tup
     return states.last_hidden_state[where], causal.get_output_embeddings()
 
 
+def each_token(model: Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Of the learnt tokens, row after row: the loss of each, and 1 where it is the likeliest; no gradient."""
+    return loss_and_hit(*states_at(model, batch.inputs, _before(batch)), batch.ids[batch.targets])
+
+
 class Instruction(Likeliest):
     primary: ClassVar[str] = "loss_per_token"
     higher_is_better: ClassVar[bool] = False
@@ -134,7 +139,7 @@ class Instruction(Likeliest):
 
     def predict(self, model: Module, batch: Batch) -> list[Prediction]:
         """Loss per learnt token of each row under the model, the reference answer given (no generation)."""
-        nll, hit = loss_and_hit(*states_at(model, batch.inputs, _before(batch)), batch.ids[batch.targets])
+        nll, hit = each_token(model, batch)
         counts = batch.targets.sum(-1).tolist()
         lengths = batch.mask.sum(-1).tolist()
         predictions = []
