@@ -143,7 +143,7 @@ def measurer(base: Any, about: dict[str, Any]) -> Callable[[Any], dict[str, Any]
     from tuneproof.evaluate import forgetting as of
     from tuneproof.evaluate.retain import by_subject, documents
 
-    if about["kind"] == of.WRITER:
+    if about["kind"] in of.WRITERS:
         texts = documents(500)
         before = of.readings(base, texts)
 

@@ -6,8 +6,9 @@ A language model: paired loss per document (tuned minus base, nats per token) wi
 bound of .05. A mean hides what was lost where something else came instead, so the tokens that the base names rightly
 (its likeliest one is the one that stands there) and the tuned model does not are counted as well (1 -> 0 transitions,
 arXiv 2510.17776). And KL(base || tuned) per answer token on the task's test rows, which tells how far the model moved
-where it was meant to (RL's Razor, arXiv 2509.04259); it has no limit. An encoder: masked-LM loss where its folder holds
-that head, else how well a linear probe on its frozen vectors tells the passages' subjects apart.
+where it was meant to (RL's Razor, arXiv 2509.04259); it has no limit. An encoder with a decoder: the same, asked as
+``gapped`` says. An encoder: masked-LM loss where its folder holds that head, else how well a linear probe on its frozen
+vectors tells the passages' subjects apart.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from torch.nn import Module, functional
 
 from tuneproof.compute import cast_once
 from tuneproof.config import DIVERGENCE_ROWS, DOCUMENT_TOKENS
+from tuneproof.evaluate.gapped import gapped
 from tuneproof.evaluate.retain import PROBED, Document
 from tuneproof.methods import METHODS, merged
-from tuneproof.modalities import Example
+from tuneproof.modalities import IGNORED, Batch, Example, TextEncoder
 from tuneproof.predict import Predictor, by_length, embed
 from tuneproof.stats.interval import mean_interval
 from tuneproof.stats.paired import Difference, difference
@@ -41,8 +43,8 @@ KNOWN_LIMIT = 0.01  # share of the tokens named rightly before that may be named
 CHUNK_TOKENS = 1024  # of a batch here, where every token has logits: over 50,000 words those are 200 MB
 MASKED = 0.15  # share of tokens that are masked (Devlin et al. 2019)
 FOLDS = 5
-WRITER = "decoder"  # kind of model whose knowledge shows in the loss of a text
-SPEAKER = task("instruction").answer  # says how likely a text is
+# Kinds of models whose knowledge shows in the loss of a text, and the task that says how likely a text is.
+WRITERS = {"decoder": task("instruction").answer, "seq2seq": task("seq2seq").answer}
 
 Set = tuple[str, Sequence[Document]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
@@ -62,8 +64,9 @@ def forgetting(
 
     Adapters are merged into the tuned model, so it is not to be used afterwards.
     """
-    if about["kind"] == WRITER and tuned.answer.auto == SPEAKER.auto:
-        tuned, base = (dataclasses.replace(side, answer=SPEAKER) for side in (tuned, base))  # whatever it answers
+    speaker = WRITERS.get(about["kind"])
+    if speaker is not None and tuned.answer.auto == speaker.auto:
+        tuned, base = (dataclasses.replace(side, answer=speaker) for side in (tuned, base))  # whatever it answers
         kl = divergence(tuned, base, rows)
         found = [
             _of_readings(name, readings(base, texts), readings(tuned, texts), "nats per token") for name, texts in sets
@@ -104,16 +107,39 @@ def told(found: Mapping[str, Any]) -> list[str]:
 
 def readings(predictor: Predictor, texts: Sequence[Document]) -> list[Reading]:
     """What a language model makes of each document."""
-    examples = [_whole(predictor, one.text) for one in texts]
+    examples = [_asked(predictor, one.text, number) for number, one in enumerate(texts)]
     found: dict[int, Reading] = {}
     with cast_once(predictor.model, predictor.config.evaluate.precision), torch.inference_mode():
         for indices in by_length([len(example) for example in examples], CHUNK_TOKENS):
             batch = predictor.encoder.collate([examples[index] for index in indices])
-            nll, hit = each_token(predictor.model, batch)
-            counts = batch.targets.sum(-1).tolist()
+            nll, hit = _each_token(predictor, batch)
+            counts = _learnt(batch)
             for index, losses, hits in zip(indices, torch.split(nll, counts), torch.split(hit, counts), strict=True):
                 found[index] = Reading(float(losses.mean()), hits.bool().numpy())
     return [found[index] for index in range(len(examples))]
+
+
+def _asked(predictor: Predictor, text: str, number: int) -> Example:
+    if predictor.answer.auto == WRITERS["decoder"].auto:
+        return _whole(predictor, text)
+    assert isinstance(predictor.encoder, TextEncoder)
+    return gapped(predictor.encoder, text, number)
+
+
+def _each_token(predictor: Predictor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Of the learnt tokens, row after row: the loss of each, and 1 where it is the likeliest."""
+    if batch.target is None:
+        return each_token(predictor.model, batch)
+    logits = predictor.answer.logits(predictor.model, batch)
+    truth = batch.target[batch.target != IGNORED]
+    return functional.cross_entropy(logits, truth, reduction="none"), logits.argmax(-1) == truth
+
+
+def _learnt(batch: Batch) -> list[int]:
+    """How many tokens of each row are learnt."""
+    where = batch.targets if batch.target is None else batch.target != IGNORED
+    counts: list[int] = where.sum(-1).tolist()
+    return counts
 
 
 def _whole(predictor: Predictor, text: str) -> Example:
@@ -131,11 +157,9 @@ def divergence(tuned: Predictor, base: Predictor, rows: Sequence[Example]) -> di
     with cast_once(base.model, precision), cast_once(tuned.model, precision), torch.inference_mode():
         for indices in by_length([len(example) for example in chosen], CHUNK_TOKENS):
             batch = tuned.encoder.collate([chosen[index] for index in indices])
-            assert batch.loss is not None
             logs = [functional.log_softmax(p.answer.logits(p.model, batch), -1) for p in (base, tuned)]  # (N, vocab)
             each = (logs[0].exp() * (logs[0] - logs[1])).sum(-1)
-            counts = batch.loss[:, 1:].sum(-1).tolist()
-            for index, part in zip(indices, torch.split(each, counts), strict=True):
+            for index, part in zip(indices, torch.split(each, _learnt(batch)), strict=True):
                 per_row[index] = float(part.mean()) if len(part) else 0.0
     if len(chosen) < 2:
         return None

@@ -19,7 +19,7 @@ from tuneproof.evaluate import uses
 from tuneproof.evaluate.baselines import BASELINES, Rows
 from tuneproof.evaluate.calibrate import calibrate, expected_error
 from tuneproof.evaluate.card import write_card
-from tuneproof.evaluate.forgetting import WRITER, forgetting
+from tuneproof.evaluate.forgetting import WRITERS, forgetting
 from tuneproof.evaluate.leaks import question_key
 from tuneproof.evaluate.measures import MEASURES, Measure, Pairs, items
 from tuneproof.evaluate.overfitting import overfitting
@@ -252,7 +252,7 @@ def _forgetting(
     asked = subject.config.evaluate.retain_documents
     count = COUNT if asked is None else asked
     about = run.plan["model"]
-    general = documents(count) if about["kind"] == WRITER else by_subject(count)
+    general = documents(count) if about["kind"] in WRITERS else by_subject(count)
     say(f"Measuring on {len(general) + len(subject.retain):,} documents what the model forgot.")
     sets = [(SOURCE, general), *([("your own texts", subject.retain)] if subject.retain else [])]
     found = forgetting(tuned, base, about, sets, test)
