@@ -151,6 +151,24 @@ def test_the_strongest_baseline_is_drawn_where_it_lies_however_near_the_others_a
     assert 'class="away"' in drawn["far"]
 
 
+def test_on_few_rows_no_line_says_more_than_the_headline() -> None:
+    """As a chat of 120 dialogues had it: 22 test rows, and a gain that is beyond doubt."""
+    report = reviews()
+    sure = {"value": 0.3, "low": 0.2, "high": 0.4, "p": 0.0001, "n": 22}
+    systems = [{**one, "difference": sure} if one.get("difference") else one for one in report["scores"]["systems"]]
+    few = {**report, "scores": {**report["scores"], "systems": systems, "n": 22}}
+    text = " ".join(Outline(render({**few, "verdict": "inconclusive"})).text.split())
+    assert "Fewer than 30 test rows: their differences are shown" in text and "too small to be told" not in text
+    assert 'With fewer than 30 test rows the reading is always "cannot tell".' in text
+    view = scores(few)
+    assert view is not None and {line["said"] for line in view["gains"]["lines"]} == {"cannot tell"}
+    unsure = {**sure, "n": 500, "p": 0.06}
+    for one in systems:
+        one.update({"difference": unsure} if one.get("difference") else {})
+    view = scores({**few, "scores": {**few["scores"], "n": 500}})
+    assert view is not None and {line["said"] for line in view["gains"]["lines"]} == {"cannot tell"}
+
+
 def test_a_loss_counts_as_better_when_it_is_lower() -> None:
     page = render(chat())
     assert '<span class="tag better">' in page and "left of zero the tuned model is better" in page

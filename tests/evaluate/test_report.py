@@ -52,7 +52,12 @@ def outcome(answer, tuned: list[Prediction], base: list[Prediction]) -> Outcome:
         ([1] * 90 + [0] * 10, [1] * 60 + [0] * 40, "better", "a gain of 30.0 points"),
         ([1] * 60 + [0] * 40, [1] * 90 + [0] * 10, "worse", "not worth deploying"),
         ([1, 0] * 50, [0, 1] * 50, "inconclusive", "cannot tell from chance"),
-        ([1] * 20, [0] * 20, "inconclusive", "cannot tell"),  # fewer than 30 rows never show anything
+        (
+            [1] * 20,
+            [0] * 20,
+            "inconclusive",
+            "no verdict is given on fewer than 30 test rows",
+        ),  # fewer than 30 rows never show anything
     ],
 )
 def test_headline_of_a_classifier_follows_from_the_rows(tuned, base, word, said) -> None:

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from tuneproof.evaluate.measures import MEASURES, Measure
 from tuneproof.stats.paired import Difference
-from tuneproof.stats.verdicts import FEWEST, holm, verdict
+from tuneproof.stats.verdicts import ALPHA, FEWEST, holm, verdict
 from tuneproof.tasks import Answer
 
 if TYPE_CHECKING:
     from tuneproof.evaluate.score import Outcome, System
-
-ALPHA = 0.05
 
 
 def headline(outcome: Outcome, answer: Answer, model: str) -> tuple[str, str]:
@@ -53,6 +51,8 @@ def headline(outcome: Outcome, answer: Answer, model: str) -> tuple[str, str]:
         "worse": f"that is worse, by {gap}: not worth deploying.",
         "inconclusive": f"a difference of {gap} that this test set cannot tell from chance: not worth deploying yet.",
     }[word]
+    if best.difference.n < FEWEST:
+        end = f"a difference of {gap}; no verdict is given on fewer than {FEWEST} test rows: not worth deploying yet."
     if lucky is not None:
         word = "inconclusive"
         often = f"that the best of {len(baselines)} equal baselines has too often (p = {lucky:.2f}, Holm)"

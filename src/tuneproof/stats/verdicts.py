@@ -21,6 +21,7 @@ from tuneproof.stats.paired import Difference, score_z
 
 Verdict = Literal["better", "worse", "inconclusive"]
 FEWEST = 30  # items below which every verdict is "inconclusive", whatever the interval
+ALPHA = 0.05  # of every verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class NonInferiority:
 
 
 def verdict(
-    difference: Difference, margin: float | None = None, *, alpha: float = 0.05, higher_is_better: bool = True
+    difference: Difference, margin: float | None = None, *, alpha: float = ALPHA, higher_is_better: bool = True
 ) -> Verdict:
     """What may be said of B against A.
 
@@ -58,7 +59,7 @@ def verdict(
 
 
 def non_inferior(
-    difference: Difference, margin: float, *, alpha: float = 0.05, higher_is_better: bool = True
+    difference: Difference, margin: float, *, alpha: float = ALPHA, higher_is_better: bool = True
 ) -> NonInferiority:
     """One-sided test of "B is worse than A by ``margin`` or more" at ``alpha``.
 

@@ -13,6 +13,7 @@ from typing import Any
 from tuneproof.page import View, charts, numbers
 from tuneproof.page.given import listing, mapping, mappings
 from tuneproof.page.words import METRICS
+from tuneproof.stats.verdicts import ALPHA, FEWEST
 
 
 def scores(report: View) -> View | None:
@@ -39,6 +40,7 @@ def scores(report: View) -> View | None:
         "best": _system(others[0], found, scale) if others else None,
         "axis": charts.axis(scale, lambda x: numbers.tick(x, percent)),
         "gains": _gains(others, found),
+        "few": FEWEST if few(report) else None,
         "metrics": [
             {
                 "name": name,
@@ -49,6 +51,12 @@ def scores(report: View) -> View | None:
         "power": found.get("power"),
         "notes": listing(found.get("notes")),
     }
+
+
+def few(report: View) -> bool:
+    """Whether there are too few test rows for any verdict."""
+    n = numbers.real(mapping(report.get("scores")).get("n"))
+    return n is not None and n < FEWEST
 
 
 def _value(system: View, found: View) -> float | None:
@@ -93,7 +101,9 @@ def _gains(others: Sequence[View], found: View) -> View | None:
     lines = []
     for one, gap in pairs:
         value, low, high = float(gap["value"]), numbers.real(gap.get("low")), numbers.real(gap.get("high"))
-        sure = low is not None and high is not None and (low > 0 or high < 0)
+        p, n = numbers.real(gap.get("p")), numbers.real(gap.get("n"))
+        sure = low is not None and high is not None and (low > 0 or high < 0)  # and as stats.verdicts.verdict asks
+        sure = sure and (p is None or p <= ALPHA) and (n is None or n >= FEWEST)
         good = (value > 0) == higher
         said = "cannot tell" if not sure else "better" if good else "worse"
         plot = charts.interval(scale, value, low, high, f"gain {said.replace(' ', '-')}", [0.0])

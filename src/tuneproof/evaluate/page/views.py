@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tuneproof.evaluate.page.compared import scores
+from tuneproof.evaluate.page.compared import few, scores
 from tuneproof.page import Head, View, charts, checks, last_part, numbers, prepared
 from tuneproof.page.given import listing, mapping, mappings
 from tuneproof.page.words import METRICS
+from tuneproof.stats.verdicts import FEWEST
 
 DATA_PAGE = "../../data/data.html"  # as seen from eval/test/report.html
 DOCTOR_BUDGET = 100_000  # bytes of findings: a taste of each check
@@ -42,6 +43,8 @@ def verdict(report: View) -> View:
     """The first screen."""
     found, run, data_ = mapping(report.get("scores")), mapping(report.get("run")), mapping(report.get("data"))
     name, text = VERDICTS.get(str(report.get("verdict")), ("", ""))
+    if few(report) and report.get("verdict") == "inconclusive":
+        text = f"Fewer than {FEWEST} test rows: their differences are shown, and no verdict is given on so few."
     compared = scores(report) or {}
     books = mapping(report.get("ledger"))
     used = mapping(books.get("used"))
