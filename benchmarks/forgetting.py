@@ -141,14 +141,15 @@ def measurer(base: Any, about: dict[str, Any]) -> Callable[[Any], dict[str, Any]
     import dataclasses
 
     from tuneproof.evaluate import forgetting as of
+    from tuneproof.evaluate.readings import WRITERS, readings
     from tuneproof.evaluate.retain import by_subject, documents
 
-    if about["kind"] in of.WRITERS:
+    if about["kind"] in WRITERS:
         texts = documents(500)
-        before = of.readings(base, texts)
+        before = readings(base, texts)
 
         def found(model: Any) -> dict[str, Any]:
-            after = of.readings(dataclasses.replace(base, model=model), texts)
+            after = readings(dataclasses.replace(base, model=model), texts)
             return of._of_readings("texts", before, after, "nats per token")
     else:
         texts = by_subject(500)

@@ -15,17 +15,8 @@ from tiny import write_csv, write_jsonl
 from torch.nn import Module, functional
 
 from tuneproof.errors import DataError
-from tuneproof.evaluate.forgetting import (
-    LIMIT,
-    Reading,
-    _judged,
-    _of_readings,
-    divergence,
-    forgetting,
-    known,
-    plain,
-    readings,
-)
+from tuneproof.evaluate.forgetting import LIMIT, _judged, _of_readings, forgetting, known, plain
+from tuneproof.evaluate.readings import Reading, divergence, readings
 from tuneproof.evaluate.retain import Document, by_subject, documents, fingerprint, own, passages
 from tuneproof.predict import Predictor
 from tuneproof.prepare.read import read

@@ -19,12 +19,13 @@ from tuneproof.evaluate import uses
 from tuneproof.evaluate.baselines import BASELINES, Rows
 from tuneproof.evaluate.calibrate import calibrate, expected_error
 from tuneproof.evaluate.card import write_card
-from tuneproof.evaluate.forgetting import WRITERS, forgetting
+from tuneproof.evaluate.forgetting import forgetting
 from tuneproof.evaluate.leaks import question_key
 from tuneproof.evaluate.measures import MEASURES, Measure, Pairs, items
 from tuneproof.evaluate.overfitting import overfitting
 from tuneproof.evaluate.page import render
 from tuneproof.evaluate.prompted import Asking, chat_model, prompted
+from tuneproof.evaluate.readings import WRITERS
 from tuneproof.evaluate.report import build_report
 from tuneproof.evaluate.retain import COUNT, SOURCE, Document, by_subject, documents
 from tuneproof.evaluate.slices import slice_names
