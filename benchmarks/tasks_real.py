@@ -126,7 +126,11 @@ SETS: dict[str, Set] = {
         ("entity_precision", "entity_recall"),
     ),
     "fashion_brands_ner": Set(
-        "token-classification", ("train.jsonl",), "test.jsonl", ("entity_precision", "entity_recall")
+        "token-classification",
+        ("train.jsonl",),
+        "test.jsonl",
+        ("entity_precision", "entity_recall"),
+        ("--too-long", "cut"),
     ),
     "multidogo_finance slots": Set(
         "token-classification",

@@ -46,6 +46,8 @@ def fields(guess: Guess | None) -> tuple[str, str] | None:
         ({"text": LONG, "label": [0, 1], "category": ["a", "b", "c"]}, ("text", "label")),
         ({"text": LONG, "label": ["a"]}, ("text", "label")),  # one class: check_labels says so
         ({"text": ["good one", "bad", *LONG[:40]], "label": ["a", "b"]}, ("text", "label")),
+        ({"text": [*map(str, range(10_000, 10_012)), *LONG[:48]], "label": ["a", "b"]}, ("text", "label")),  # of a chat
+        ({"remark": [*map(str, range(10_000, 10_012)), *LONG[:48]], "label": ["a", "b"]}, None),
         (
             {"text": ["天気がとてもいいですねそう思います" + str(i) for i in range(60)], "label": ["a", "b"]},
             ("text", "label"),

@@ -121,7 +121,10 @@ def _surest(found: Sequence[Column], answers: Mapping[str, Recogniser], asked: D
     if doubts and (not guesses or guesses[0][1].sureness < SURE):
         raise doubts[0]
     if not guesses:
-        raise DataError(f"no task fits its columns, which are {_told(found)}.", f"Known layouts: {KNOWN_LAYOUTS}.")
+        name = "" if asked.text or asked.label else " Or say which columns: --text NAME --label NAME"
+        raise DataError(
+            f"no task fits its columns, which are {_told(found)}.", f"Known layouts: {KNOWN_LAYOUTS}.{name}"
+        )
     task, best = guesses[0]
     if task is None:
         raise DataError(

@@ -201,14 +201,14 @@ def _tier(name: str, tiers: Sequence[frozenset[str]]) -> int:
     return 0
 
 
-def _is_text(column: Column) -> bool:
+def _is_text(column: Column, share: float = 0.9) -> bool:
     present = column.rows - column.missing
-    return present > 0 and column.kinds.get("text", 0) >= 0.9 * present
+    return present > 0 and column.kinds.get("text", 0) >= share * present
 
 
-def is_free_text(column: Column) -> bool:
-    """Several words each, and mostly different from row to row."""
-    if not _is_text(column) or column.mean_chars < 12 or column.distinct < 0.1 * (column.rows - column.missing):
+def is_free_text(column: Column, share: float = 0.9) -> bool:
+    """Several words each, and mostly different from row to row; ``share`` of them are no numbers."""
+    if not _is_text(column, share) or column.mean_chars < 12 or column.distinct < 0.1 * (column.rows - column.missing):
         return False
     several = sum(" " in value.strip() or UNSPACED.search(value) is not None for value in column.values)
     return several * 2 >= len(column.values)
@@ -217,9 +217,10 @@ def is_free_text(column: Column) -> bool:
 def _text_rank(column: Column) -> int:
     """2 and 1: called like a text, surest first; 0: free text under another name; -1: not a text."""
     tier = _tier(column.name, TEXT_NAMES)
-    if is_free_text(column):
+    share = 0.5 if tier == 2 else 0.9  # turns of a chat that are called texts may be numbers: of an account, of days
+    if is_free_text(column, share):
         return tier
-    called = tier == 2 and _is_text(column) and column.distinct * 2 > column.rows - column.missing
+    called = tier == 2 and _is_text(column, share) and column.distinct * 2 > column.rows - column.missing
     return tier if called else -1
 
 
