@@ -53,9 +53,11 @@ class Set:
 
 
 def intents(file: Path) -> Iterator[dict[str, Any]]:
-    """Each customer turn with its intent; the conversation stays together."""
+    """Each customer turn that has one intent; the conversation stays together."""
     for line in file.read_text(encoding="utf-8").strip("\n").split("\n"):
         turn = json.loads(line)
+        if "<div>" in turn["intent"]:
+            continue
         yield {"text": " ".join(turn["tokens"]), "label": turn["intent"], "conversation": turn["conversation"]}
 
 
@@ -96,6 +98,7 @@ SETS: dict[str, Set] = {
         ("macro_f1", "in_scope_accuracy", "out_of_scope_recall"),
         ("--group", "conversation"),
         intents,
+        "turns with one intent: 6 of 8,336 and 2 of 2,242 test rows have two",
     ),
     "multidogo_finance wishes": Set(
         "multi-label-classification",
