@@ -4,8 +4,8 @@
 
 A run of a chat model gets wrong templates, one with an adapter wrong scalings, any other transposed weights: the export
 is built as ``tuneproof export`` does it, damaged before it is compared, and has to be refused with nothing left on the
-disk. Results go to benchmarks/results/broken_exports.json; ``tests/proof/test_export_proof.py`` does the same to tiny
-models.
+disk. Each draw goes to benchmarks/results/broken_exports.json as soon as it is there, with its commit, and is not made
+again: the same command goes on where it stopped. ``tests/proof/test_export_proof.py`` does the same to tiny models.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from parity_table import commit, told
 from safetensors.torch import load_file, save_file
 
 from tuneproof.deploy.export import EXPORTS, export
 from tuneproof.deploy.export.subject import Subject
 from tuneproof.device import settle
 from tuneproof.errors import CheckError
-from tuneproof.run import Run
+from tuneproof.run import Run, write_atomically
 
 RESULTS = Path(__file__).parent / "results" / "broken_exports.json"
 FACTORS = (0.25, 0.5, 0.8, 1.25, 2.0, 4.0, -1.0)  # of the scale of an adapter
@@ -112,15 +113,17 @@ def main() -> None:
         print("Skipped: name finished runs.")
         return
     settle(1)
-    found = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    found: dict[str, list[dict[str, str]]] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     for path in asked.runs:
         run = Run.open(path)
         for kind in kinds_for(run):
-            said = [refused(run, kind, seed) for seed in range(asked.draws)]
-            key = f"{run.schema.task}, {run.plan['config']['method']['name']}: {kind}"
-            found[key] = {"refused": sum(map(bool, said)), "of": len(said), "said": said}
-            print(f"{key}: {found[key]['refused']} of {found[key]['of']}", flush=True)
-            RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+            key = f"{told(run)}: {kind}"
+            draws = found.setdefault(key, [])
+            while len(draws) < asked.draws:
+                draws.append({"refused": refused(run, kind, len(draws)), "commit": commit()})
+                print(f"{key}, draw {len(draws)}: {draws[-1]['refused'] or 'PUBLISHED'}", flush=True)
+                write_atomically(RESULTS, (json.dumps(found, indent=1) + "\n").encode())
+            print(f"{key}: {sum(bool(draw['refused']) for draw in draws)} of {len(draws)} refused", flush=True)
 
 
 if __name__ == "__main__":

@@ -79,14 +79,18 @@ class Cell:
 
 def cells(run: Run, only: Sequence[str] | None, first: bool) -> list[Cell]:
     """All of a run, or those of some targets; with ``first`` each target's default precision."""
-    told = f"{Path(run.asked['file']).parent.name or run.asked['file']}, {run.plan['model']['name']}, "
-    told += str(run.plan["config"]["method"]["name"])
     return [
-        Cell(run, told, name, precision)
+        Cell(run, told(run), name, precision)
         for name, target in EXPORTS.items()
         for precision in list(target.precisions)[: 1 if first else None]
         if not only or name in only
     ]
+
+
+def told(run: Run) -> str:
+    """File, model and method."""
+    file, plan = run.asked["file"], run.plan
+    return f"{Path(file).parent.name or file}, {plan['model']['name']}, {plan['config']['method']['name']}"
 
 
 def commit() -> str:

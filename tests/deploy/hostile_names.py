@@ -114,7 +114,7 @@ PATHS = (
     "/%2e%2e/%2e%2e/etc/passwd",
     "//etc/passwd",
     "/v1/models/../../run/token",
-    "/v1/models/reviews",
+    "/v1/models/reviews/7",
     "/v1/models/..",
     "/static/../../etc/passwd",
     "/v1//classify",

@@ -82,6 +82,10 @@ def test_who_fails_often_waits_and_others_do_not() -> None:
         (Serving(host="0.0.0.0"), "not this machine alone"),
         (Serving(host="192.168.1.5", auth=False), "anybody could ask"),
         (Serving(certificate=Path("a.pem")), "belong together"),
+        (Serving(certificate=Path("a.pem"), key=Path("a.key")), "no file a.pem"),
+        (Serving(certificate=Path(__file__), key=Path(__file__)), "no certificate and its key"),
+        (Serving(port=99999), "from 0 to 65535"),
+        (Serving(port=-1), "from 0 to 65535"),
     ],
 )
 def test_a_server_open_to_others_is_refused(how: Serving, message: str) -> None:

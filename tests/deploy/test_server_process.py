@@ -103,6 +103,7 @@ def test_openais_client_works_as_it_is(server: Process, chat_run: Run, review_ru
         assert text and "".join(piece.choices[0].delta.content or "" for piece in pieces) == text
         completion = client.completions.create(model=chat_run.id, prompt="1: what is the colour of snow", max_tokens=8)
         assert completion.choices[0].text == text
+        assert client.models.retrieve(chat_run.id).id == chat_run.id
         with pytest.raises(APIStatusError) as refused:
             client.chat.completions.create(model="nobody", messages=messages)
         assert refused.value.status_code == 404 and refused.value.code == "model_not_found"
@@ -238,6 +239,25 @@ def test_a_promotion_moves_a_running_server_and_a_rollback_moves_it_back(
         thread.join(60)
     assert process.end() == 0
     assert not failed and set(seen) == {"reviews@1", "reviews@2"} and seen[-1] == "reviews@1"
+
+
+def test_a_ledger_that_cannot_be_read_for_a_while_is_followed_again(tmp_path: Path, review_run: Run) -> None:
+    """Told once and no reason to end: callers may hold every descriptor. A promotion after it still arrives."""
+    registry = Registry(tmp_path / "tuneproof")
+    for _ in range(2):
+        registry.register(review_run, "reviews")
+    promote(registry, 1)
+    process = Process(tmp_path, "reviews")
+    ledger = registry.folder("reviews") / "ledger.jsonl"
+    ledger.rename(ledger.with_suffix(".kept"))
+    ledger.mkdir()
+    process.wait_for("reviews stays as it is")
+    assert process.post("/v1/classify", {"model": "reviews", "input": "great"})["model"] == "reviews@1"
+    ledger.rmdir()
+    ledger.with_suffix(".kept").rename(ledger)
+    promote(registry, 2)
+    process.wait_for("reviews is now reviews@2")
+    assert process.end() == 0
 
 
 def promote(registry: Registry, number: int) -> None:

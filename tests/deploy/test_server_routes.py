@@ -338,3 +338,46 @@ def test_a_name_moves_in_one_step_and_the_old_version_goes(served: Served, revie
     )
     assert served.post("/v1/classify", {"model": "reviews@1", "input": "a"}).status == 404
     assert old.batcher.join(10)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/v1/classify", {"model": "chats", "input": "a"}, "ask it at /v1/chat/completions"),
+        ("/v1/chat/completions", {"model": "reviews", **QUESTION}, "ask it at /v1/classify"),
+        ("/v1/classify", {"model": "reviews", "input": {"other": "a"}}, "input 0: the row has no text"),
+        ("/v1/classify", {"model": "reviews", "input": 5}, "input: give a text, a row as an object, or a list"),
+        ("/v1/classify", {"model": "reviews", "input": ["a", None]}, "input: give a text"),
+        ("/v1/classify", {"model": "reviews"}, "input: field required"),
+        ("/v1/classify", {"model": "reviews", "input": "a", "x" * 500: 1}, "x" * 80 + ": there is no such field"),
+        ("/v1/chat/completions", {"model": "chats", "messages": [{"role": "user"}]}, "messages.0.content: field"),
+        (
+            "/v1/chat/completions",
+            {"model": "chats", "messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+            "messages.0.content: give a text, or a list of parts",
+        ),
+        (
+            "/v1/chat/completions",
+            {"model": "chats", "messages": [{"role": "user", "content": "a", "tool": 1}]},
+            "messages.0.tool: there is no such field",
+        ),
+    ],
+)
+def test_an_error_names_the_field_and_what_to_do(served: Served, path: str, body: Any, said: str) -> None:
+    error = served.post(path, body).json["error"]
+    assert said in error["message"], error
+
+
+def test_a_dialogue_that_is_too_long_is_a_fault_of_its_messages(served: Served) -> None:
+    long = "a b " * 999
+    body = {"model": "chats", "messages": [{"role": "user", "content": long}]}
+    assert served.post("/v1/chat/completions", body).json["error"]["param"] == "messages"
+    assert served.post("/v1/completions", {"model": "chats", "prompt": long}).json["error"]["param"] == "prompt"
+
+
+def test_one_model_is_told_by_any_of_its_names(served: Served) -> None:
+    told = served.get("/v1/models/reviews").json
+    assert (told["id"], told["version"], told["object"]) == ("reviews", "reviews@1", "model")
+    assert served.get("/v1/models/reviews@1").json["task"] == told["task"]
+    nobody = served.get("/v1/models/nobody")
+    assert (nobody.status, nobody.code) == (404, "model_not_found")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tuneproof.errors import ConfigError, DataError
 from tuneproof.evaluate.fairness import fairness
-from tuneproof.evaluate.measures import MEASURES
-from tuneproof.evaluate.slices import report_slices, script, slice_names
+from tuneproof.evaluate.measures import MEASURES, Item, Pairs
+from tuneproof.evaluate.slices import gate, report_slices, script, slice_names
 from tuneproof.records import Prediction, Table
 from tuneproof.stats import wilson
 from tuneproof.tasks import kept
@@ -114,6 +115,50 @@ def test_holm_keeps_twenty_equal_parts_quiet() -> None:
         )
         claims += any(part["verdict"] != "inconclusive" for part in found["parts"])
     assert claims <= 5  # 2 expected at a family error of 5%
+
+
+# -- what the gate asks of each part
+
+
+def gated(rng: np.random.Generator, parts: int, rows: int, worse: float = 0.0) -> list[dict[str, Any]]:
+    """Parts of two models that differ on 14% of the rows; the first part of the second is worse by so much."""
+    sides: tuple[list[Item], list[Item]] = ([], [])
+    for part in range(parts):
+        only_b = (0.14 - (worse if part == 0 else 0.0)) / 2
+        kind = rng.choice(4, size=rows, p=[0.7, 0.14 - only_b, only_b, 0.16])
+        for side, right in zip(sides, ((kind < 2), (kind == 0) | (kind == 2)), strict=True):
+            side += [Item("", "", {"correct": float(one)}) for one in right]
+    names = [{"c": str(index // rows)} for index in range(parts * rows)]
+    return gate(Pairs(*sides, None, ()), names, MEASURES["accuracy"])
+
+
+@pytest.mark.parametrize(("parts", "draws"), [(3, 600), (10, 200)])
+def test_equal_models_seldom_fail_in_any_part(parts: int, draws: int) -> None:
+    """At most 3 of 100 (and the noise of so many draws); each part by itself failed in 7 and in 21 of 100."""
+    rng = np.random.default_rng(parts)
+    found = [gated(rng, parts, 130) for _ in range(draws)]
+    rejected = sum(any(part["fails"] for part in one) for one in found)
+    alone = sum(
+        any(not p["holds"] and p["difference"]["p"] <= 0.05 and p["difference"]["high"] < 0 for p in one)
+        for one in found
+    )
+    assert rejected <= 0.03 * draws + 2 * (0.03 * 0.97 * draws) ** 0.5, rejected
+    assert alone >= 0.05 * draws, alone
+
+
+def test_a_part_that_is_worse_fails_among_others_and_never_holds() -> None:
+    """Ten points in one part of three with 130 rows: found in about 79 of 100 cases, and in the others not told."""
+    rng = np.random.default_rng(5)
+    first = [gated(rng, 3, 130, worse=0.10)[0] for _ in range(200)]
+    assert sum(part["fails"] for part in first) >= 130
+    assert sum(part["holds"] for part in first) <= 2
+    failed = next(part for part in first if part["fails"])
+    assert failed["p_holm_worse"] >= failed["difference"]["p"] and "by Holm p = " in failed["sentence"]
+
+
+def test_one_part_needs_no_correction() -> None:
+    (part,) = gated(np.random.default_rng(6), 1, 130, worse=0.13)
+    assert part["fails"] and part["p_holm_worse"] == part["difference"]["p"] and "Holm" not in part["sentence"]
 
 
 # -- groups of people

@@ -28,7 +28,7 @@ from tuneproof.deploy.gate import Policy, Rule
 from tuneproof.deploy.registry import Registry, Version, canaries
 from tuneproof.deploy.registry.books import promoted
 from tuneproof.deploy.registry.canaries import shares
-from tuneproof.deploy.registry.home import CHALLENGER, CHAMPION, Reference
+from tuneproof.deploy.registry.home import CHALLENGER, CHAMPION, Reference, checked
 from tuneproof.deploy.vectors import FILE, LIMIT, distance, vectors
 from tuneproof.device import machine, settle
 from tuneproof.errors import CheckError, ConfigError, DataError, Error
@@ -79,6 +79,7 @@ class Weighed:
 def add(path: str | Path, name: str, *, view: View) -> Version:
     """The run as the next version of ``name``, with the answers by which it is known again."""
     run = Run.open(path)
+    checked(name)
     view.say("Keeping what it answers to 64 test rows.")
     kept = json.dumps(vectors(Subject.open(run, name)), separators=(",", ":")).encode()
     return Registry().register(run, name, {FILE: kept})

@@ -169,6 +169,12 @@ def export(
     return Exported(folder, parity)
 
 
+def _whole(row: Target, precision: str) -> str:
+    """Which precision of this target rounds nothing, where another one was asked for."""
+    whole = next(name for name, limits in row.precisions.items() if LIMITS[limits].exact)
+    return "" if precision == whole else f" Without rounding its weights: --precision {whole}"
+
+
 def _same_tokenizer(subject: Subject, draft: Path) -> None:
     """Where no row is a plain text that the export can be asked to read, its tokenizer has to be the same file."""
     if any(subject.asked_ids(probe) is not None for probe in subject.probes):
@@ -189,7 +195,7 @@ def _made(subject: Subject, row: Target, precision: str, draft: Path, folder: Pa
     if not parity.holds:
         raise CheckError(
             f"{subject.name} as {row.name} ({precision}) is not the model that was scored: {parity.reason}.",
-            "Nothing was published.",
+            f"Nothing was published.{_whole(row, precision)}",
         )
     also = row.check(subject, draft)
     parity = dataclasses.replace(parity, notes=(*filter(None, [also]), *parity.notes))

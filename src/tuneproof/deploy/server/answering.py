@@ -56,6 +56,23 @@ def chosen(request: Request, models: Models, body: Body, asked: Any) -> Hosted:
     return hosted
 
 
+def wrong_task(hosted: Hosted) -> Refusal:
+    """For a path that does not ask models of this kind."""
+    message = f"{hosted.label} is a model for {hosted.predictor.schema.task}: ask it at {path_of(hosted)}."
+    return Refusal(400, message, param="model", code="wrong_task")
+
+
+def path_of(hosted: Hosted) -> str:
+    """The path made for models of this kind; /v1/predict asks all of them."""
+    shows = hosted.predictor.answer.shows
+    if hosted.writes:
+        return "/v1/chat/completions"
+    if {"question", "context"} <= set(hosted.predictor.schema.fields):
+        return "/v1/answer"
+    paths = {"label": "/v1/classify", "entities": "/v1/token-classify", "vector": "/v1/embeddings"}
+    return next((path for what, path in paths.items() if what in shows), "/v1/predict")
+
+
 def asked_columns(hosted: Hosted) -> list[str]:
     """The columns of the model's file that a question is made of."""
     return [column for part, column in hosted.predictor.schema.fields.items() if part not in TRUTHS]
@@ -107,21 +124,26 @@ def _usable(hosted: Hosted, given: str | Mapping[str, Any], where: str) -> Quest
         try:
             row = predictor.answer.ask(given, predictor.schema)
         except Unusable as error:
-            raise Refusal(422, f"{where}{error.reason}.", param="input", code="unusable_input") from None
+            missing = [column for column in asked_columns(hosted) if column not in given]
+            reason = f"the row has no {missing[0]}" if missing else error.reason
+            raise Refusal(422, f"{where}{reason}.", param="input", code="unusable_input") from None
     return fitting(hosted, row, where)
 
 
-def fitting(hosted: Hosted, row: Mapping[str, Any], where: str) -> Question:
-    """``row``, if the model can read all of it; Refusal 422 otherwise: nothing is cut that nobody asked to cut."""
+def fitting(hosted: Hosted, row: Mapping[str, Any], where: str, param: str = "input") -> Question:
+    """``row``, if the model can read all of it; Refusal 422 otherwise: nothing is cut that nobody asked to cut.
+
+    ``where`` begins the sentence, and ``param`` is the field that holds the row.
+    """
     predictor = hosted.predictor
     try:
         length = predictor.answer.length(row, predictor.encoder)
     except NotShown as error:
-        raise Refusal(422, f"{where}{error.message}", param="input", code="unusable_input") from None
+        raise Refusal(422, f"{where}{error.message}", param=param, code="unusable_input") from None
     limit = predictor.encoder.max_length
     if length > limit:
         message = f"{where}{length:,} tokens; {hosted.label} reads {limit:,}."
-        raise Refusal(422, message, param="input", code="context_length_exceeded")
+        raise Refusal(422, message, param=param, code="context_length_exceeded")
     return Question(dict(row), length)
 
 

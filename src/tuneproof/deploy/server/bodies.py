@@ -8,6 +8,7 @@ The names are OpenAI's where OpenAI has one. A field that this server would not 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Literal, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -142,15 +143,34 @@ def read(kind: type[Kind], body: bytes) -> Kind:
         return kind.model_validate(found)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"][:1])
-        raise Refusal(400, f"{name}: {_said(first)}", param=name[:80], code=_code(first["type"])) from None
+        place = _place(first["loc"])
+        raise Refusal(
+            400, f"{place}: {_said(first)}", param=str(first["loc"][0])[:80], code=_code(first["type"])
+        ) from None
     except RecursionError:
         raise Refusal(400, "The body is nested too deeply.", code="invalid_json") from None
+
+
+# What a field may be that is one of several things: pydantic would name the first of them alone.
+ONE_OF = {
+    "input": "give a text, a row as an object, or a list of them.",
+    "content": "give a text, or a list of parts of the type text.",
+    "stop": "give a text, or a list of texts.",
+}
+
+
+def _place(loc: Sequence[str | int]) -> str:
+    """The field, such as messages.0.content, without the kinds of thing that were tried for it."""
+    ends = [index for index, part in enumerate(loc) if part in ONE_OF]
+    return ".".join(str(part)[:80] for part in (loc[: ends[0] + 1] if ends else loc))
 
 
 def _said(fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         return "there is no such field, or this server would not obey it."
+    named = [part for part in fault["loc"] if part in ONE_OF]
+    if named and fault["type"] != "missing":
+        return ONE_OF[named[0]]
     message: str = fault["msg"]
     return f"{message[0].lower()}{message[1:]}."
 

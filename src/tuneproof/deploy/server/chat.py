@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from tuneproof.deploy.server import bodies
-from tuneproof.deploy.server.answering import Question, answered, chosen, exchange_of, fitting, items
+from tuneproof.deploy.server.answering import Question, answered, chosen, exchange_of, fitting, items, wrong_task
 from tuneproof.deploy.server.failures import Refusal
 from tuneproof.deploy.server.guard import Work
 from tuneproof.deploy.server.hosted import Hosted, writing_of
@@ -78,11 +78,8 @@ async def _written(
     state = request.app.state.tuneproof
     hosted = chosen(request, state.models, asked, row)
     if not hosted.writes:
-        task = hosted.predictor.schema.task
-        raise Refusal(
-            400, f"{hosted.label} is a model for {task}; it does not write.", param="model", code="wrong_task"
-        )
-    question = fitting(hosted, row, "")
+        raise wrong_task(hosted)
+    question = fitting(hosted, row, "", "messages" if shape is CHAT else "prompt")
     exchange = exchange_of(request)
     exchange.tokens_in = question.length
     how = _how(hosted, asked, most, exchange.tokens_in)

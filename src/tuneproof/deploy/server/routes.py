@@ -7,7 +7,7 @@ POST /v1/predict          any model: rows with the columns of its file
 POST /v1/embeddings       as OpenAI's
 POST /v1/chat/completions, /v1/completions   as OpenAI's (chat.py)
 POST /v1/feedback         {"request_id", "label" | "text" | "score"}
-GET  /v1/models, /readyz, /metrics, /healthz, /
+GET  /v1/models, /v1/models/{model}, /readyz, /metrics, /healthz, /
 """
 
 from __future__ import annotations
@@ -27,7 +27,15 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from tuneproof.deploy.server import bodies, chat
-from tuneproof.deploy.server.answering import answered, asked_columns, chosen, exchange_of, shortened, usable
+from tuneproof.deploy.server.answering import (
+    answered,
+    asked_columns,
+    chosen,
+    exchange_of,
+    shortened,
+    usable,
+    wrong_task,
+)
 from tuneproof.deploy.server.failures import Refusal
 from tuneproof.deploy.server.feedback import Feedbacks
 from tuneproof.deploy.server.hosted import Hosted, Models
@@ -83,7 +91,7 @@ async def answer(request: Request) -> Response:
     hosted = chosen(request, state_of(request).models, asked, [asked.question, asked.context])
     fields = hosted.predictor.schema.fields
     if not {"question", "context"} <= set(fields):
-        raise _wrong_kind(hosted, "/v1/answer")
+        raise wrong_task(hosted)
     row = {fields["question"]: asked.question, fields["context"]: asked.context}
     (said,) = await answered(request, hosted, usable(hosted, [row]))
     state_of(request).remember(request, hosted)
@@ -97,7 +105,7 @@ async def _read(
     state = state_of(request)
     hosted = chosen(request, state.models, asked, asked.rows)
     if shows and shows not in hosted.predictor.answer.shows:
-        raise _wrong_kind(hosted, request.url.path)
+        raise wrong_task(hosted)
     given, cut = shortened(hosted, asked.rows) if asked.truncate else (asked.rows, 0)
     said = await answered(request, hosted, usable(hosted, given))
     state.remember(request, hosted)
@@ -120,7 +128,7 @@ async def embeddings(request: Request) -> Response:
     asked = bodies.read(bodies.Embed, await request.body())
     hosted = chosen(request, state_of(request).models, asked, asked.rows)
     if "vector" not in hosted.predictor.answer.shows:
-        raise _wrong_kind(hosted, "/v1/embeddings")
+        raise wrong_task(hosted)
     said = await answered(request, hosted, usable(hosted, asked.rows))
     data = [
         {"object": "embedding", "index": index, "embedding": _vector(hosted, prediction, asked.encoding_format)}
@@ -134,13 +142,6 @@ async def embeddings(request: Request) -> Response:
 def _vector(hosted: Hosted, prediction: Prediction, kind: str) -> Any:
     vector = hosted.predictor.answer.show(prediction)["vector"]
     return vector if kind == "float" else base64.b64encode(np.asarray(vector, dtype="<f4").tobytes()).decode()
-
-
-def _wrong_kind(hosted: Hosted, path: str) -> Refusal:
-    task = hosted.predictor.schema.task
-    return Refusal(
-        400, f"{hosted.label} is a model for {task}, which {path} does not ask.", param="model", code="wrong_task"
-    )
 
 
 def _keep_texts(request: Request, rows: Sequence[Any], said: Sequence[Prediction]) -> None:
@@ -174,6 +175,19 @@ async def feedback(request: Request) -> Response:
 
 async def models(request: Request) -> Response:
     state = state_of(request)
+    return JSONResponse({"object": "list", "data": _listed(state), "log_requests": state.log_requests})
+
+
+async def model(request: Request) -> Response:
+    """One of them, by whatever it may be called in a request."""
+    state = state_of(request)
+    asked = request.path_params["model"]
+    label = state.models.get(asked).label
+    known = {each["id"]: each for each in _listed(state)}
+    return JSONResponse({**known[label], "id": asked})
+
+
+def _listed(state: State) -> list[dict[str, Any]]:
     hosted = {each.label: each for each in state.models.all()}
     listed = [_model(label, each, label) for label, each in hosted.items()]
     for name, aliases in state.models.names().items():
@@ -181,7 +195,7 @@ async def models(request: Request) -> Response:
             id = name if alias == "champion" else f"{name}@{alias}"
             if label in hosted and id not in hosted:
                 listed.append(_model(id, hosted[label], label))
-    return JSONResponse({"object": "list", "data": listed, "log_requests": state.log_requests})
+    return listed
 
 
 def _model(id: str, hosted: Hosted, label: str) -> dict[str, Any]:
@@ -240,6 +254,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/v1/completions", chat.completions),
     ("POST", "/v1/feedback", feedback),
     ("GET", "/v1/models", models),
+    ("GET", "/v1/models/{model}", model),
     ("GET", "/healthz", health),
     ("GET", "/readyz", readiness),
     ("GET", "/metrics", metrics),

@@ -8,12 +8,13 @@ SIGTERM and Ctrl-C drain: no new request is taken, those that were are answered 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import signal
 import socket
+import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,8 @@ class Serving:
 
     def check(self) -> None:
         """ConfigError for a server that would be open to others without anything that protects it."""
+        if not 0 <= self.port <= 65535:
+            raise ConfigError(f"--port {self.port}: ports go from 0 to 65535, and 0 takes a free one.")
         near = is_loopback(self.host)
         if not self.auth and not near:
             raise ConfigError(f"--no-auth on {self.host}: anybody could ask.", "Leave it out, or bind to 127.0.0.1.")
@@ -66,6 +69,8 @@ class Serving:
             )
         if (self.certificate is None) != (self.key is None):
             raise ConfigError("--tls-cert and --tls-key belong together.")
+        if self.certificate is not None and self.key is not None:
+            _check_certificate(self.certificate, self.key)
         self.tried()
 
     def tried(self) -> dict[str, Tried]:
@@ -88,6 +93,20 @@ class Serving:
     def url(self, port: int) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.certificate else 'http'}://{host}:{port}"
+
+
+def _check_certificate(certificate: Path, key: Path) -> None:
+    """ConfigError for a pair with which nothing can be encrypted, before anything is loaded."""
+    for file in (certificate, key):
+        if not file.is_file():
+            raise ConfigError(f"There is no file {file}.")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except OSError:  # of ssl as well; its words name neither file nor reason
+        raise ConfigError(
+            f"{certificate} and {key} are no certificate and its key.",
+            "Both have to be PEM files and belong together; a key that asks for a password cannot be used.",
+        ) from None
 
 
 def is_loopback(host: str) -> bool:
@@ -146,7 +165,7 @@ def _tell(models: Models, how: Serving, url: str, access: Access, say: Say) -> N
 class _Server(uvicorn.Server):
     """uvicorn, ended by our own handling of signals."""
 
-    @contextmanager
+    @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
@@ -177,7 +196,8 @@ async def _run(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
-    looking = asyncio.create_task(_look(loaded, broken, end, say))
+    looking = asyncio.create_task(_look(loaded, broken, say))
+    looking.add_done_callback(lambda task: end())  # a server that follows nothing any more does not go on
     try:
         await server.serve(sockets=[socket_])
     finally:
@@ -186,14 +206,20 @@ async def _run(
             loaded.end(name, "the server ended")
         await asyncio.to_thread(loaded.models.close, DRAIN_SECONDS)
         loaded.keep()
+    with contextlib.suppress(asyncio.CancelledError):
+        await looking
 
 
-async def _look(loaded: Loaded, broken: Sequence[str], end: Callable[[], None], say: Say) -> None:
-    """Follow promotions and rollbacks, and write down trials; what cannot be done is told once, and all goes on."""
+async def _look(loaded: Loaded, broken: Sequence[str], say: Say) -> None:
+    """Follow promotions and rollbacks, and write down trials, until a model is broken.
+
+    What cannot be done is told once, and all goes on: a registry that is damaged, or a file that cannot be read while
+    callers hold every descriptor. Any other fault ends the server.
+    """
     told: dict[str, str] = {}
     kept = tidied = time.monotonic()
 
-    def fault(what: str, error: Error) -> None:
+    def fault(what: str, error: Error | OSError) -> None:
         if told.get(what) != str(error):
             say(f"{what}: {error}")
         told[what] = str(error)
@@ -205,16 +231,15 @@ async def _look(loaded: Loaded, broken: Sequence[str], end: Callable[[], None], 
                 wanted = await asyncio.to_thread(loaded.wanted, name, say)
                 if loaded.point(name, wanted, say):
                     say(f"{name} is now {loaded.models.get(f'{name}@{CHAMPION}').label}")
-            except Error as error:
+            except (Error, OSError) as error:
                 fault(f"{name} stays as it is", error)
         if loaded.unwritten or time.monotonic() > kept + KEEP_SECONDS:
             try:
                 await asyncio.to_thread(loaded.keep)
                 loaded.go_on()
                 kept = time.monotonic()
-            except Error as error:
+            except (Error, OSError) as error:
                 fault("What was tried is not written down yet", error)
         if time.monotonic() > tidied + TIDY_SECONDS:
             await asyncio.to_thread(give_back)
             tidied = time.monotonic()
-    end()
