@@ -1,11 +1,12 @@
 """What each method costs, measured: trained weights, memory and time of a step, for the table of ``tuneproof methods``.
 
-    python benchmarks/methods_table.py [--model minilm-l6] [--only lora vera]
+    python benchmarks/methods_table.py [--model minilm-l6] [--only lora vera] [--again]
 
 Each method in a process of its own, forked from one that has loaded the libraries: sixteen made-up rows of 64 tokens,
 77 classes, one warm-up step and three that count. Memory is the peak above what the process held before it opened the
-model. Results go to ``src/tuneproof/methods/measured.json`` with commit, versions and hardware. 4-bit layers and the
-8-bit optimizer are measured where bitsandbytes is installed.
+model. A step's seconds are those of one core, processor time of one thread: who else uses the machine hardly matters.
+Results go to ``src/tuneproof/methods/measured.json`` after each method, with commit, versions and hardware; stopped and
+started again, it goes on with those that are missing. 4-bit layers are measured where bitsandbytes is installed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import os
 import platform
 import statistics
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,26 +39,37 @@ from tuneproof.train.loop import one_step
 from tuneproof.train.optim import set_lr
 
 RESULTS = Path(__file__).parents[1] / "src" / "tuneproof" / "methods" / "measured.json"
-ROWS, TOKENS, CLASSES, STEPS, THREADS = 16, 64, 77, 3, 2
+ROWS, TOKENS, CLASSES, STEPS, THREADS = 16, 64, 77, 3, 1
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="minilm-l6")
     parser.add_argument("--only", nargs="*")
+    parser.add_argument("--again", action="store_true", help="also the methods that have figures")
     asked = parser.parse_args()
     folder = sources.model(asked.model, say=print).path
-    found: dict[str, Any] = json.loads(RESULTS.read_text())["methods"] if asked.only and RESULTS.is_file() else {}
+    known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {"about": None, "methods": {}}
+    here = about(asked.model)
+    found: dict[str, Any] = known["methods"] if same(known["about"], here) else {}
     for name in asked.only or METHODS:
+        if name in found and not asked.again:
+            continue
         context = multiprocessing.get_context("fork")  # no thread has been started yet
         ours, theirs = context.Pipe(duplex=False)
         child = context.Process(target=measure, args=(name, folder, theirs))
         child.start()
-        found[name] = ours.recv()
+        found[name] = ours.recv() | {"commit": here["commit"]}
         child.join()
         print(f"{name:12} {json.dumps(found[name])}", flush=True)
-    record = {"about": about(asked.model), "methods": {name: found[name] for name in METHODS if name in found}}
-    RESULTS.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        commits = ", ".join(sorted({one["commit"] for one in found.values()}))
+        record = {"about": here | {"commit": commits}, "methods": {one: found[one] for one in METHODS if one in found}}
+        RESULTS.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def same(one: dict[str, Any] | None, other: dict[str, Any]) -> bool:
+    """Whether figures of both can stand in one table."""
+    return one is not None and all(one[name] == other[name] for name in ("model", "rows", "hardware", "versions"))
 
 
 def measure(name: str, folder: Path, out: Any) -> None:
@@ -91,9 +104,10 @@ def measure(name: str, folder: Path, out: Any) -> None:
     one_step(state, running, [list(range(ROWS))])
     seconds, highest = [], 0
     for _ in range(STEPS):
+        began = time.process_time()
         with Peak() as one:
             one_step(state, running, [list(range(ROWS))])
-        seconds.append(one.seconds)
+        seconds.append(time.process_time() - began)
         highest = max(highest, one.bytes)
     trained = sum(p.numel() for p in state.model.parameters() if p.requires_grad)
     whole = sum(p.numel() for p in state.model.parameters())
@@ -117,7 +131,7 @@ def about(model: str) -> dict[str, Any]:
         "rows": f"{ROWS} rows of {TOKENS} tokens, {CLASSES} classes",
         "commit": commit.stdout.strip(),
         "date": datetime.date.today().isoformat(),
-        "hardware": f"{os.cpu_count()} cores, {platform.machine()}, {THREADS} threads",
+        "hardware": f"{os.cpu_count()} cores, {platform.machine()}, one of them used",
         "versions": f"torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}",
     }
 
