@@ -5,7 +5,7 @@
 Each method in a process of its own, forked from one that has loaded the libraries: sixteen made-up rows of 64 tokens,
 77 classes, one warm-up step and three that count. Memory is the peak above what the process held before it opened the
 model. A step's seconds are those of one core, processor time of one thread: who else uses the machine hardly matters.
-Then, at the rates that the plan gives the method: the loss of 36 short questions on six topics, at first and after 60
+Then, at the rates that the plan gives the method: the loss of 36 short questions on six topics, at first and after 36
 steps of twelve; tests/methods/test_told.py holds that every method learns them. Results go to
 ``src/tuneproof/methods/measured.json`` after each method, with commit, versions and hardware; stopped and started
 again, it goes on with those that are missing. 4-bit layers are measured where bitsandbytes is installed.
@@ -45,7 +45,7 @@ RESULTS = Path(__file__).parents[1] / "src" / "tuneproof" / "methods" / "measure
 ROWS, TOKENS, CLASSES, STEPS, THREADS = 16, 64, 77, 3, 1
 TOPICS = ("card", "transfer", "exchange rate", "account", "pin", "refund")
 ASKED = ("what about my {}?", "i have a {} problem", "tell me of the {}", "is the {} fine?", "{} please", "no {} yet")
-LEARNT, EACH, WARM = 60, 12, 6  # steps, rows of a step, steps in which the rate rises
+LEARNT, EACH, WARM = 36, 12, 6  # steps, rows of a step, steps in which the rate rises
 
 
 def main() -> None:
