@@ -27,7 +27,7 @@ CLOSE = 2e-4  # nats per row, or share: weights of PiSSA-like starts are added a
 FASTER = 5
 # Methods that another rate than that suits better at this width: times it, tried on sixteen reviews, a factor of three
 # apart. What they learn of a real model at the plan's own rates stands in src/tuneproof/methods/measured.json.
-TIMES = {"bitfit": 3, "p-tuning": 0.3, "prompt": 0.3, "supertuning": 10}
+TIMES = {"bitfit": 3, "p-tuning": 0.3, "prompt": 0.3, "supertuning": 10, "waveft": 0.3}
 BY_HEART = 0.01  # loss per row or token
 # Methods with so few weights that width 32 leaves them too little to know sixteen rows by heart: half is asked for.
 FALL = 0.5

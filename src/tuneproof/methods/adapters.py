@@ -34,7 +34,7 @@ ADAPTERS: dict[str, Adapter] = {
     "loha": Adapter("LOHA", "products of two low-rank matrices: high rank from few weights", 10, 0.05),
     "lokr": Adapter("LOKR", "Kronecker products: few weights, high rank", 20, 0.01),
     "hira": Adapter("HIRA", "low-rank factors times the weights themselves: high rank", 20, 0.05, within={"r": 32}),
-    # peft's bound of 15 lets the first step move each weight by its own size: nothing is learnt (docs/log.md, 2026-11-26)
+    # peft's bound of 15 lets the first step move weights by their own size: nothing is learnt (docs/log.md, 2026-11-26)
     "delora": Adapter("DELORA", "a bound on how far weights may move", 10, 0.03, options={"delora_lambda": 1.0}),
     "gralora": Adapter("GRALORA", "LoRA in blocks: more freedom at the same size", 5, 0.05, divides={"r": 16}),
     "glora": Adapter("GLORA", "scale, shift and low rank together", 10, 0.08, within={"r": 8}),
