@@ -5,7 +5,7 @@
 ``DIR`` holds one folder per data set. SETS is the literal table: a row is the files of a run, or a function that writes
 them from the files of the set; a translator is made untrained from the train rows. Each run is a process of its own.
 Results go to ``benchmarks/results/tasks_real.json`` with commit, versions and hardware, and from there to
-``docs/tasks_real.md``; with ``--cut`` the first rows of each file are run, and what came of it is only printed.
+``docs/tasks_real.md``; with ``--cut`` about so many rows of each file are run, and what came of it is only printed.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def products(file: Path) -> Iterator[dict[str, Any]]:
     with file.open(encoding="utf-8", newline="") as lines:
         offers = list(csv.DictReader(lines))
     count = Counter(row["cluster_id"] for row in offers)
-    for row in offers:
+    for row in sorted(offers, key=lambda row: row["cluster_id"]):
         if count[row["cluster_id"]] > 1:
             yield {"text": row["title"], "label": f"product {row['cluster_id']}"}
 
@@ -222,7 +222,7 @@ SETS: dict[str, Set] = {
         ("train.csv",),
         "test.csv",
         ("recall_at_5", "ndcg_at_10"),
-        ("--task", "embeddings"),
+        ("--task", "embeddings", "--text", "text", "--label", "label"),
         note="texts are alike that have one intent; the untuned model is what there was before",
     ),
     "pricerunner_products vectors": Set(
@@ -230,7 +230,7 @@ SETS: dict[str, Set] = {
         ("train.csv",),
         "test.csv",
         ("recall_at_5", "ndcg_at_10"),
-        ("--task", "embeddings"),
+        ("--task", "embeddings", "--text", "text", "--label", "label"),
         products,
         "offers are alike that are of one product; those alone of theirs are left out; no test product was trained on",
     ),
@@ -283,16 +283,17 @@ def started(command: list[str]) -> None:
 
 
 def derived(row: Set, file: Path, runs: Path, cut: int | None) -> Path:
-    """The file itself, or the rows that are made of it, or the first of either."""
-    if row.derive is None and cut is None:
+    """The file itself, or the rows that are made of it, or about ``cut`` of either."""
+    if row.derive is None and not cut:
         return file
     made = runs / "data" / (f"{file.stem}.jsonl" if row.derive else file.name)
     made.parent.mkdir(parents=True, exist_ok=True)
     if row.derive is None:
-        lines = [line + "\n" for line in file.read_text(encoding="utf-8").split("\n")]
+        head, *lines = (line + "\n" for line in file.read_text(encoding="utf-8").strip("\n").split("\n"))
+        lines = [head, *lines[:: max(1, len(lines) // cut)]]  # rows of a label may stand together
     else:
         lines = [json.dumps(one) + "\n" for one in row.derive(file)]
-    made.write_text("".join(lines[:cut]), encoding="utf-8")
+    made.write_text("".join(lines[: cut and cut + 1]), encoding="utf-8")
     return made
 
 
