@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+NOTHING = "T5 from nothing"  # in place of the folder where it was made
 RESULTS = HERE / "results" / "tasks_real.json"
 PAGE = HERE.parent / "docs" / "tasks_real.md"
 HEAD = (
@@ -272,7 +273,10 @@ def run(row: Set, folder: Path, runs: Path, cut: int | None = None) -> dict[str,
     made = max(
         (path for path in runs.iterdir() if (path / "run.json").is_file()), key=lambda path: path.stat().st_mtime
     )
-    return summary(made, time.monotonic() - began)
+    found = summary(made, time.monotonic() - began)
+    if row.untrained is None:
+        return found
+    return found | {"model": NOTHING, "headline": found["headline"].replace(found["model"], NOTHING)}
 
 
 def started(command: list[str]) -> None:
