@@ -1,15 +1,19 @@
 """Nine methods on the same 10,003 questions of a bank's customers, 77 classes: what each reaches, and what it costs.
 
-    python benchmarks/banking77_methods.py [--data DIR] [--only vera] [--epochs 3] [--set train.threads=1] [--table]
+    python benchmarks/banking77_methods.py [--data DIR] [--only vera] [--again] [--epochs 3] [--set train.threads=1]
+        [--table] [--cut 300]
 
 ``tuneproof tune`` with default settings and seed 0 but for the method and the epochs, each in a process of its own.
-Results go to ``benchmarks/results/banking77_methods.json`` after each; table and chart to ``docs/methods.md`` and
-``docs/methods.svg``. Minutes are those of a machine that may be shared; the page says so.
+Results go to ``benchmarks/results/banking77_methods.json``, table and chart to ``docs/methods.md`` and
+``docs/methods.svg``, after each method: stopped and started again, it goes on with those that are missing. With
+``--cut`` about so many rows are taken and all three go into the folder of the runs. Minutes are those of a machine that
+may be shared; the page says so.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import subprocess
 import sys
@@ -27,22 +31,45 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data" / "banking77")
     parser.add_argument("--only", nargs="*")
+    parser.add_argument("--again", action="store_true", help="also the methods that have results")
     parser.add_argument("--epochs", default="3")
     parser.add_argument("--runs", type=Path, default=Path("runs/banking77-methods"))
     parser.add_argument("--set", action="append", default=[], help="passed on; kept with the results")
     parser.add_argument("--table", action="store_true", help="only write page and chart from the results")
+    parser.add_argument("--cut", type=int, help="only so many rows of each file, for a trial of this program")
     asked = parser.parse_args()
-    found: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
-    if not asked.table:
-        if not asked.data.is_dir():
-            print(f"Skipped: there is no folder {asked.data}; name one with --data.")
-            return
-        for name in asked.only or NINE:
+    results, page_at, chart_at = RESULTS, PAGE, CHART
+    if asked.cut:
+        results, page_at, chart_at = (asked.runs / path.name for path in (RESULTS, PAGE, CHART))
+        asked.data = cut(asked.data, asked.cut, asked.runs / "data")
+    found: dict[str, Any] = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}
+    if not asked.table and not asked.data.is_dir():
+        print(f"Skipped: there is no folder {asked.data}; name one with --data.")
+        return
+    for name in () if asked.table else asked.only or NINE:
+        if name not in found or asked.again:
             found[name] = one(asked.data, name, asked.epochs, asked.set, asked.runs / name)
-            RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            found = {method: found[method] for method in (*NINE, *found) if method in found}
+            results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
             print(row(name, found[name]), flush=True)
-    PAGE.write_text(page(found), encoding="utf-8")
-    CHART.write_text(chart(found), encoding="utf-8")
+        page_at.write_text(page(found, asked.cut), encoding="utf-8")
+        chart_at.write_text(chart(found), encoding="utf-8")
+    if asked.table:
+        page_at.write_text(page(found, asked.cut), encoding="utf-8")
+        chart_at.write_text(chart(found), encoding="utf-8")
+
+
+def cut(data: Path, rows: int, to: Path) -> Path:
+    """Of both files the first 20 rows of each of the first labels."""
+    to.mkdir(parents=True, exist_ok=True)
+    for name in ("train.csv", "test.csv"):
+        with (data / name).open(encoding="utf-8", newline="") as lines:
+            head, *body = csv.reader(lines)
+        labels = sorted({label for _, label in body})[: max(2, rows // 20)]
+        kept = [row for label in labels for row in [row for row in body if row[1] == label][:20]]
+        with (to / name).open("w", encoding="utf-8", newline="") as out:
+            csv.writer(out).writerows([head, *kept])
+    return to
 
 
 def one(data: Path, method: str, epochs: str, options: list[str], runs: Path) -> dict[str, Any]:
@@ -93,7 +120,7 @@ def row(name: str, found: dict[str, Any]) -> str:
     )
 
 
-def page(found: dict[str, Any]) -> str:
+def page(found: dict[str, Any], cut: int | None = None) -> str:
     rows = "\n".join(row(name, one) for name, one in found.items())
     any_run = next(iter(found.values()))
     versions = ", ".join(f"{name} {version}" for name, version in any_run["versions"].items())
@@ -101,6 +128,8 @@ def page(found: dict[str, Any]) -> str:
     epochs = ", ".join(sorted({f"{one['epochs']:g}" for one in found.values()}))
     missing = [name for name in NINE if name not in found]
     left = f"\nNot run yet: {', '.join(missing)}.\n" if missing else ""
+    left += f"\nA trial of the program with about {cut} rows of each file: these figures mean nothing.\n" if cut else ""
+    commits = ", ".join(sorted({one["commit"] for one in found.values()}))
     return f"""# Methods on one data set
 
 banking77: 10,003 questions of a bank's customers to train on, 3,080 to test, 77 classes; MiniLM-L6,
@@ -115,7 +144,7 @@ banking77: 10,003 questions of a bank's customers to train on, 3,080 to test, 77
 {left}
 Beside them: {beside}. One seed: differences smaller than the intervals mean nothing. Where a method is below a
 baseline, its own page says so as this table does. Machine: {any_run["machine"]}, shared with other work, so minutes
-are an upper bound; commit {any_run["commit"]}; {versions}.
+are an upper bound; commit {commits}; {versions}.
 
 `tuneproof methods` lists all methods with their cost.
 """
@@ -146,7 +175,11 @@ def chart(found: dict[str, Any]) -> str:
             f'<line x1="{at(left):.1f}" x2="{at(right):.1f}" y1="{y}" y2="{y}" stroke="#2b6cb0" stroke-width="2"/>',
             f'<circle cx="{at(one["accuracy"]):.1f}" cy="{y}" r="5" fill="#2b6cb0"/>',
         ]
-    lines.append(f'<text x="390" y="{height - 10}" text-anchor="middle">accuracy, 95% interval</text>')
+    for n in range(5):
+        value = low + n * (high - low) / 4
+        place = f'x="{at(value):.1f}" y="{height - 22}"'
+        lines.append(f'<text {place} text-anchor="middle" font-size="11" fill="#666">{value:.3f}</text>')
+    lines.append(f'<text x="390" y="{height - 6}" text-anchor="middle">accuracy, 95% interval</text>')
     return "\n".join([*lines, "</svg>", ""])
 
 

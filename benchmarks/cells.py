@@ -95,6 +95,7 @@ def page(cells: dict[str, Any]) -> str:
         rows.append(f"| {method} | {' | '.join(marks)} |")
     notes = "\n".join(f"{number}. {reason}" for number, reason in enumerate(reasons, start=1))
     commits = ", ".join(sorted({cell["commit"] for cell in cells.values()}))
+    older = ", ".join(sorted({cell["commit"] for cell in cells.values() if "loss" in cell and "lr" not in cell}))
     never = "\n".join(f"* {name}: {reason}" for name, reason in NOT_OFFERED.items())
     return f"""# Which method works with which task
 
@@ -103,7 +104,10 @@ models of width 32. "works" means, in that cell: only the right weights move, to
 falls; a run stopped and continued ends as the uninterrupted one, to the bit; the saved folder, opened again, predicts
 the same, to the bit; what is said to merge merges; and sixteen rows are learnt: by heart in so many steps (loss per row
 or answer token below .01), or to the loss that is shown in as many steps as that, which has to be half of that at the
-start at most (a tenth less in cells of 4558692). A width of 32 leaves methods with few weights little to learn with.
+start at most (a tenth less in cells of 4558692, and for prompt and p-tuning of chat models: vectors before frozen
+random layers can do no more). Rates are those of the plan's own rule for a model of that width, times five, as its
+weights are random and steps are few, and for a few methods times a factor in tests/cells.py ({older} had a rate
+for each method in place of the rule). A width of 32 leaves methods with few weights little to learn with.
 That the command line, Python and a folder opened without tuneproof say the same is shown by tests/conformance, the last
 for every task with full tuning, freeze and LoRA, and for every method but qlora and adamss on text-classification.
 

@@ -13,6 +13,7 @@ import torch
 from tuneproof.methods import METHODS, merged
 from tuneproof.methods.parts import Parts
 from tuneproof.predict import open_model, predict_examples
+from tuneproof.tasks import TASKS
 from tuneproof.tasks.embeddings import Vectors
 from tuneproof.train import checkpoint
 from tuneproof.train.fit import Work, assemble, job
@@ -22,12 +23,18 @@ from tuneproof.train.optim import set_lr
 STEPS = 16
 CLOSE = 2e-4  # nats per row, or share: weights of PiSSA-like starts are added and taken away in fp32
 
-# The rate at which tiny models (width 32, random weights) learn: times 1e-3 that of full tuning, but not above this.
-FASTEST = 0.1
-# Methods that another rate suits better at that width: tried on sixteen reviews, a factor of three apart.
-RATES = {"bitfit": 0.03, "delora": 0.001, "p-tuning": 0.003, "prompt": 0.03, "supertuning": 0.05}
+# Times the rates that the plan would give a model of width 32 (decide/recipe.py): random weights, and few steps.
+FASTER = 5
+# Methods that another rate than that suits better at this width: times it, tried on sixteen reviews, a factor of three
+# apart. What they learn of a real model at the plan's own rates stands in src/tuneproof/methods/measured.json.
+TIMES = {"bitfit": 3, "p-tuning": 0.3, "prompt": 0.3, "supertuning": 10, "waveft": 0.3}
 BY_HEART = 0.01  # loss per row or token
-MOST = 1000  # steps in which sixteen rows are learnt
+# Methods with so few weights that width 32 leaves them too little to know sixteen rows by heart: half is asked for.
+FALL = 0.5
+# Nothing but vectors before frozen random layers, where no new head trains: with rates ten times apart both end at one
+# loss (8.95 of 10.4 on instructed-classification), which is the model's limit.
+PROMPTS = {"prompt": 0.1, "p-tuning": 0.1}
+ENOUGH, MOST = 300, 1000  # steps after which half will do, and in which it has to be there
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +50,16 @@ class Cell:
     predictions: list[list[float]]
 
 
-def options(method: str) -> dict[str, object]:
-    """Options under which a tiny model learns with ``method``; there is room for tokens before its rows."""
-    rate = RATES.get(method, min(FASTEST, 1e-3 * METHODS[method].lr_factor))
-    return {"train.lr": rate, "train.weight_decay": 0.0, "model.max_length": 40}
+def options(task: str, method: str) -> dict[str, object]:
+    """Rates by the tool's own rule, the new head's as well; there is room for tokens before the rows."""
+    factor = METHODS[method].lr_factor * TIMES.get(method, 1)
+    rate = FASTER * TASKS[task].answer.learning_rate(32)[0]
+    return {
+        "train.lr": rate * factor,
+        "train.head_lr_factor": 10 / factor,
+        "train.weight_decay": 0.0,
+        "model.max_length": 40,
+    }
 
 
 def examine(work: Work, method: str, folder: Path) -> Cell:
@@ -138,14 +151,20 @@ def merges(cell: Cell) -> None:
     assert worst < CLOSE, f"merged, predictions differ by {worst:.1e}"
 
 
-def memorised(work: Work, most: int = MOST) -> tuple[int, float, float]:
-    """Steps until sixteen rows are known by heart, or all of them, and the loss per row or token before and after."""
+def fall(work: Work, method: str) -> float:
+    """By which share the loss of sixteen rows has to fall where they are not learnt by heart."""
+    return PROMPTS.get(method, FALL) if work.answer.auto == "AutoModelForCausalLM" else FALL
+
+
+def memorised(work: Work, share: float) -> tuple[int, float, float]:
+    """Steps until sixteen rows are known by heart, or by ``share`` and ENOUGH, or MOST; the loss before and after."""
     state, running = assemble(work), job(work, 10_000)
     losses: list[float] = []
     for progress in fit(state, running):
         if progress.loss is not None:
             losses.append(progress.loss)
-        if losses[-1] < BY_HEART or progress.step >= most:
+        some = losses[-1] < (1 - share) * losses[0]
+        if losses[-1] < BY_HEART or (some and progress.step >= ENOUGH) or progress.step >= MOST:
             break
     return state.step, losses[0], losses[-1]
 
@@ -164,4 +183,4 @@ def difference(left: list[list[float]], right: list[list[float]]) -> float:
     return max(abs(a - b) / max(1.0, abs(a)) for a, b in pairs if a == a or b == b)
 
 
-__all__ = ["Cell", "examine", "memorised", "merges", "options"]
+__all__ = ["BY_HEART", "Cell", "examine", "fall", "memorised", "merges", "options"]

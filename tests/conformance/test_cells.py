@@ -43,7 +43,7 @@ def seen(make_work, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, 
 
     def cell(task: str, method: str) -> Cell:
         if (task, method) not in found:
-            work = make_work(task, method, options(method), rows=16)
+            work = make_work(task, method, options(task, method), rows=16)
             found[task, method] = examine(work, method, tmp_path_factory.mktemp("cell"))
         return found[task, method]
 
@@ -69,7 +69,7 @@ def test_a_step_in_bf16_has_finite_gradients(make_work, method: str) -> None:
     """Frozen weights are then bf16 and what trains is fp32: not every adapter of peft expects the two together."""
     if method == "qlora":
         pytest.importorskip("bitsandbytes", reason="4-bit weights need it")
-    work = make_work(ENCODER, method, {**options(method), "model.precision": "bf16"}, rows=8)
+    work = make_work(ENCODER, method, {**options(ENCODER, method), "model.precision": "bf16"}, rows=8)
     state = assemble(work)
     one_step(state, job(work, 4), [list(range(8))])
     trained = [p for group in state.optimizer.param_groups for p in group["params"]]

@@ -6,7 +6,7 @@ import pytest
 from page_reports import chat
 
 from tuneproof.evaluate.page import render
-from tuneproof.evaluate.written import written
+from tuneproof.evaluate.written import leads, written
 from tuneproof.tasks.metrics import rouge
 
 ANSWERS = [
@@ -44,3 +44,24 @@ def test_the_page_says_of_how_many_answers_it_is() -> None:
     assert "of these 5 answers against the file's: 34.4% by the tuned model, 18.1% by the untouched one" in page
     assert "It decides nothing" in page
     assert "against the file's" not in render({**chat(), "written": None})
+
+
+def test_a_summary_has_the_first_sentences_of_its_document_to_beat() -> None:
+    asked = [{"role": "system", "content": "Sum up."}, {"role": "user", "content": "It rains. Ann left! Why? Bob."}]
+    answers = [{"truth": "it rains", "tuned": "snow", "base": "", "prompt": asked}]
+    first, three = leads(answers, "document+summary").values()
+    assert (first, three) == (["It rains."], ["It rains. Ann left! Why?"])
+    assert leads(answers, "prompt+response") == {}
+    found = written(answers * 3, None, leads(answers * 3, "dialogue+summary"))
+    assert found is not None
+    assert [one["rougeL"] for one in found["beside"]] == [1.0, pytest.approx(2 * (2 / 5) / (1 + 2 / 5))]
+    assert found["beside"][0]["difference"]["value"] == -1.0
+
+
+def test_the_page_says_where_the_first_sentences_are_nearer() -> None:
+    report = chat()
+    gap = {"value": -0.1, "low": -0.15, "high": -0.05, "p": 0.01, "n": 5, "method": "t"}
+    lead = {"name": "the first sentence of the source", "rougeL": 0.444, "difference": gap}
+    page = " ".join(render({**report, "written": {**report["written"], "beside": [lead]}}).split())
+    assert "The first sentence of the source, nothing else: ROUGE-L 44.4%; the tuned model <strong>is worse" in page
+    assert "nothing else: ROUGE-L" not in render(report)

@@ -39,6 +39,13 @@ def test_estimates_before_loading_are_near_what_was_measured() -> None:
     assert far == {}
 
 
+def test_every_method_learns_at_the_rates_of_the_plan() -> None:
+    """Whoever names a method and nothing else gets a model that has learnt something: the loss falls by half."""
+    measured_at = measured()["methods"].items()
+    still = {name: one for name, one in measured_at if not one["last"] < one["first"] / 2}
+    assert still == {}
+
+
 def test_reasons_are_printed() -> None:
     text = "\n".join(told())
     assert all(f"{name}; it {reason}" in text for name, reason in NOT_OFFERED.items())

@@ -9,15 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cells import BY_HEART, examine, memorised, merges, options
+from cells import BY_HEART, examine, fall, memorised, merges, options
 
 from tuneproof.errors import ConfigError
 from tuneproof.methods import METHODS, refusal
 from tuneproof.tasks import TASKS
 
 pytestmark = pytest.mark.proof
-# Methods with so few weights that width 32 leaves them too little to know sixteen rows by heart: half is asked for.
-FALL = 0.5
 
 
 @pytest.mark.parametrize("method", list(METHODS))
@@ -30,7 +28,8 @@ def test_cell(make_work, bases, tmp_path: Path, record_property, task: str, meth
     if method == "qlora":
         pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed here")
     try:
-        work = make_work(task, method, options(method), rows=16)
+        work = make_work(task, method, options(task, method), rows=16)
+        record_property("lr", work.config.train.lr)
         cell = examine(work, method, tmp_path)
     except ConfigError as error:
         pytest.skip(error.message)
@@ -38,10 +37,10 @@ def test_cell(make_work, bases, tmp_path: Path, record_property, task: str, meth
     record_property("share", cell.share)
     if METHODS[method].wrapped and METHODS[method].merges:
         merges(cell)
-    steps, first, loss = memorised(
-        make_work(task, method, {**options(method), "train.validate_every": 10_000}, rows=16)
-    )
+    share = fall(work, method)
+    work = make_work(task, method, {**options(task, method), "train.validate_every": 10_000}, rows=16)
+    steps, first, loss = memorised(work, share)
     record_property("steps", steps)
     record_property("first", first)
     record_property("loss", loss)
-    assert loss < BY_HEART or loss < (1 - FALL) * first, f"not learnt: {loss} after {steps} steps"
+    assert loss < BY_HEART or loss < (1 - share) * first, f"not learnt: {loss} after {steps} steps"

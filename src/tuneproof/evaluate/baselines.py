@@ -140,7 +140,11 @@ def copy(rows: Rows) -> list[Prediction]:
 
 def lead(sentences: int) -> Callable[[Rows], list[Prediction]]:
     """The first sentences of the source."""
-    return lambda rows: _written(rows, lambda text: " ".join(SENTENCE.split(text.strip())[:sentences]))
+    return lambda rows: _written(rows, lambda text: leading(text, sentences))
+
+
+def leading(text: str, sentences: int) -> str:
+    return " ".join(SENTENCE.split(text.strip())[:sentences])
 
 
 def _written(rows: Rows, write: Callable[[str], str]) -> list[Prediction]:

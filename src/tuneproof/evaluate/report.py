@@ -26,7 +26,7 @@ from tuneproof.evaluate.headline import ahead, headline, strongest, with_noise
 from tuneproof.evaluate.measures import MEASURES
 from tuneproof.evaluate.overfitting import learnt_by_heart
 from tuneproof.evaluate.slices import report_slices
-from tuneproof.evaluate.written import written
+from tuneproof.evaluate.written import leads, written
 from tuneproof.page.words import METRICS
 from tuneproof.records import Prediction, Schema
 from tuneproof.run import Run
@@ -97,7 +97,7 @@ def build_report(run: Run, config: Config, schema: Schema, outcome: Outcome, ans
         "forgetting": outcome.forgetting,
         "prompted": outcome.prompted,
         "answers": list(outcome.answers),
-        "written": _written(outcome),
+        "written": _written(outcome, schema.layout),
         "cost": _cost(run, outcome, plan, config),
         "use": [*_instead(run, outcome, answer, word), *_use(run, schema, plan, config)],
         "limits": _limits(outcome, ledger.used["test"], repeats, plan),
@@ -154,12 +154,13 @@ def _label_counts(run: Run, schema: Schema) -> dict[str, dict[str, int]]:
     return {label: {name: counts[name][label] for name in counts} for label in schema.labels}
 
 
-def _written(outcome: Outcome) -> dict[str, Any] | None:
+def _written(outcome: Outcome, layout: str) -> dict[str, Any] | None:
     """ROUGE of the answers that are shown, where scoring wrote none."""
     if any(prediction.value is not None for prediction in outcome.systems[0].predictions):
         return None
     group = outcome.table.columns.get("group")
-    return written(outcome.answers, None if group is None else group[: len(outcome.answers)])
+    group = None if group is None else group[: len(outcome.answers)]
+    return written(outcome.answers, group, leads(outcome.answers, layout))
 
 
 def _classes(predictions: Sequence[Prediction], answer: Answer) -> list[dict[str, Any]]:

@@ -34,7 +34,8 @@ ADAPTERS: dict[str, Adapter] = {
     "loha": Adapter("LOHA", "products of two low-rank matrices: high rank from few weights", 10, 0.05),
     "lokr": Adapter("LOKR", "Kronecker products: few weights, high rank", 20, 0.01),
     "hira": Adapter("HIRA", "low-rank factors times the weights themselves: high rank", 20, 0.05, within={"r": 32}),
-    "delora": Adapter("DELORA", "a bound on how far weights may move", 10, 0.03),
+    # peft's bound of 15 lets the first step move weights by their own size: nothing is learnt (docs/log.md, 2026-11-26)
+    "delora": Adapter("DELORA", "a bound on how far weights may move", 10, 0.03, options={"delora_lambda": 1.0}),
     "gralora": Adapter("GRALORA", "LoRA in blocks: more freedom at the same size", 5, 0.05, divides={"r": 16}),
     "glora": Adapter("GLORA", "scale, shift and low rank together", 10, 0.08, within={"r": 8}),
     "miss": Adapter("MISS", "one matrix in place of LoRA's two", 5, 0.05, divides={"r": 32}),
@@ -45,7 +46,8 @@ ADAPTERS: dict[str, Adapter] = {
         "VERA", "very few weights: only scales of a shared random projection", 50, 0.002, within={"r": 256}
     ),
     "pvera": Adapter("PVERA", "VeRA with a distribution in its middle", 50, 0.01, within={"r": 64}),
-    "randlora": Adapter("RANDLORA", "full rank from scales of random bases", 10, 0.03, within={"r": 32}),
+    # its changes are times 20 (alpha 640, rank 32): at LoRA's rate the loss leaps (docs/log.md, 2026-11-26)
+    "randlora": Adapter("RANDLORA", "full rank from scales of random bases", 2, 0.03, within={"r": 32}),
     "vblora": Adapter(
         "VBLORA",
         "one bank of vectors shared by all layers",

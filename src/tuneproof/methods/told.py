@@ -42,7 +42,7 @@ def _where(about: dict[str, Any] | None) -> str:
     return (
         f"Measured on {about['model']} ({about['rows']}) at commit {about['commit']}, {about['date']}, "
         f"{about['hardware']}; {about['versions']}. trains: weights that move, and their share; memory: of a step, "
-        "the model itself included; step: seconds."
+        "the model itself included; step: seconds of one core."
     )
 
 

@@ -35,6 +35,7 @@ PAIRS: tuple[tuple[str, tuple[str, ...], tuple[str, ...], float], ...] = (
     ("article", ("summary", "highlights", "tldr"), (), 0.8),
     ("dialogue", ("summary", "section_text", "note"), (), 0.8),
 )
+SUMMED_UP = ("document", "article", "dialogue")  # prompts of PAIRS to which the answer is a summary
 # What is recognised and named, but has no task yet: name, columns of which one each must be there, sureness
 OTHERS: tuple[tuple[str, tuple[tuple[str, ...], ...], float], ...] = (
     ("preference pairs (chosen and rejected)", (("chosen",), ("rejected",)), 0.995),
@@ -60,6 +61,11 @@ def chat(columns: Sequence[Column], asked: Data) -> Guess | None:
     if asked.text or asked.label:
         return None
     return _messages(columns) or _pair(columns)
+
+
+def sums_up(layout: str) -> bool:
+    """Whether the answers of such a file are summaries of what was asked about."""
+    return layout.split("+")[0] in SUMMED_UP
 
 
 def other(columns: Sequence[Column]) -> Guess | None:

@@ -74,9 +74,10 @@ def answers(report: View) -> View | None:
         return None
     near = mapping(report.get("written"))
     parts = {part: mapping(near.get(part)) for part in ("tuned", "base", "difference")}
+    beside = [{**one, "difference": mapping(one.get("difference"))} for one in mappings(near.get("beside"))]
     return {
         "answers": [{**one, "prompt": mappings(one.get("prompt"))} for one in found],
-        "written": {**near, **parts} if near else None,
+        "written": {**near, **parts, "beside": beside} if near else None,
     }
 
 
