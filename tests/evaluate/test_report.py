@@ -10,8 +10,9 @@ import pytest
 from tuneproof.evaluate.headline import headline, strongest
 from tuneproof.evaluate.measure import interval, items, paired, units
 from tuneproof.evaluate.measures import MEASURES
+from tuneproof.evaluate.outcome import Outcome, System
 from tuneproof.evaluate.report import _scores
-from tuneproof.evaluate.score import Outcome, System, beyond_blind, scored_rows
+from tuneproof.evaluate.score import beyond_blind, scored_rows
 from tuneproof.records import Prediction, Table
 from tuneproof.stats.interval import wilson
 from tuneproof.stats.paired import difference

@@ -337,7 +337,7 @@ def test_a_test_without_the_rare_label_says_that_nothing_can_be_said() -> None:
 
     from tuneproof.evaluate.headline import headline
     from tuneproof.evaluate.measures import MEASURES, Pairs, items
-    from tuneproof.evaluate.score import System
+    from tuneproof.evaluate.outcome import System
 
     answer = task_of(schema("0", "1", rare="1")).answer
     said = answer.marked([Prediction("0", "0", scores={"correct": 1.0})] * 40)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,35 +19,15 @@ from tuneproof.evaluate import each_label, extracts, lookup, ridge, tfidf, tfidf
 from tuneproof.evaluate.calibrate import logits as logits_of
 from tuneproof.evaluate.deciding import Deciding, by_rule, deciding
 from tuneproof.evaluate.linear_head import linear_head
+from tuneproof.evaluate.rows import Rows
 from tuneproof.evaluate.tfidf_pairs import Pair
 from tuneproof.evaluate.vectors import LINEAR_ROWS, vectors
 from tuneproof.modalities import Example
-from tuneproof.predict import Known, Predictor
-from tuneproof.records import Prediction, Row
+from tuneproof.records import Prediction
 from tuneproof.tasks import embeddings, metrics
 
 LEAST = 1e-9  # probability that a label is given at least
 SENTENCE = re.compile("(?<=[.!?])\\s+|(?<=[\u3002\uff01\uff1f])")  # where one sentence ends and the next begins
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """What a baseline may look at: training rows with their labels, test rows, and the pretrained model."""
-
-    base: Predictor
-    train: Sequence[Example]
-    test: Sequence[Example]
-    train_texts: Sequence[str]
-    test_texts: Sequence[str]
-    test_rows: Sequence[Row]
-    labels: tuple[str, ...]
-    seed: int
-    train_pairs: Sequence[Pair] = ()  # the texts, apart, where the rows are pairs of them
-    test_pairs: Sequence[Pair] = ()
-    known: Known = field(default_factory=Known)  # vectors that were computed before
-    spared: Sequence[Example] = ()  # validation rows on which the tuned model's rule was fitted
-    spared_texts: Sequence[str] = ()
-    spared_pairs: Sequence[Pair] = ()
 
 
 @dataclass(frozen=True, slots=True)

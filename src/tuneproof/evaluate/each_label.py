@@ -2,14 +2,14 @@
 
     frequent(rows), tfidf_each(rows), frozen_each(rows)
 
-Each takes the rows of ``baselines.Rows`` and gives one prediction per test row, in order.
+Each takes the rows of ``rows.Rows`` and gives one prediction per test row, in order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -17,14 +17,12 @@ from scipy import special
 from tuneproof.evaluate import tfidf, tfidf_pairs
 from tuneproof.evaluate.deciding import deciding
 from tuneproof.evaluate.linear_head import chosen_strength, fitted
+from tuneproof.evaluate.rows import Rows
+from tuneproof.evaluate.tfidf_pairs import Pair
 from tuneproof.evaluate.vectors import LINEAR_ROWS, vectors
+from tuneproof.modalities import Example
 from tuneproof.records import Prediction
 from tuneproof.tasks.multi_label import prediction
-
-if TYPE_CHECKING:
-    from tuneproof.evaluate.baselines import Rows
-    from tuneproof.evaluate.tfidf_pairs import Pair
-    from tuneproof.modalities import Example
 
 ALWAYS = 20.0  # logit of a label that all training rows have, or none
 LEAST = 1e-9  # probability that a label is given at least

@@ -8,24 +8,13 @@ It takes the examples of question answering, which keep their context and answer
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Protocol
 
+from tuneproof.evaluate.rows import Rows
 from tuneproof.modalities import Example
 from tuneproof.records import Prediction
 from tuneproof.tasks import metrics, questions
 
 SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
-
-
-class Rows(Protocol):
-    """What of ``baselines.Rows`` is read here."""
-
-    @property
-    def test(self) -> Sequence[Example]: ...
-
-    @property
-    def test_texts(self) -> Sequence[str]: ...
 
 
 def no_answer(rows: Rows) -> list[Prediction]:

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tuneproof.evaluate.measures import MEASURES, Measure
+from tuneproof.evaluate.outcome import Outcome, System
 from tuneproof.stats.paired import Difference
 from tuneproof.stats.verdicts import ALPHA, FEWEST, holm, verdict
 from tuneproof.tasks import Answer
-
-if TYPE_CHECKING:
-    from tuneproof.evaluate.score import Outcome, System
 
 
 def headline(outcome: Outcome, answer: Answer, model: str) -> tuple[str, str]:

@@ -11,21 +11,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Protocol
 
+from tuneproof.evaluate.rows import Rows
 from tuneproof.modalities import Example
 from tuneproof.records import Prediction
 from tuneproof.tasks import entities
-
-
-class Rows(Protocol):
-    """What of ``baselines.Rows`` is read here."""
-
-    @property
-    def train(self) -> Sequence[Example]: ...
-
-    @property
-    def test(self) -> Sequence[Example]: ...
 
 
 def no_entity(rows: Rows) -> list[Prediction]:

@@ -11,7 +11,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tuneproof.config import Config, describe
 from tuneproof.device import machine
@@ -24,6 +24,7 @@ from tuneproof.evaluate.folds import folds
 from tuneproof.evaluate.forgetting import told
 from tuneproof.evaluate.headline import ahead, headline, strongest, with_noise
 from tuneproof.evaluate.measures import MEASURES
+from tuneproof.evaluate.outcome import Outcome, System
 from tuneproof.evaluate.overfitting import learnt_by_heart
 from tuneproof.evaluate.slices import report_slices
 from tuneproof.evaluate.written import leads, written
@@ -32,9 +33,6 @@ from tuneproof.records import Prediction, Schema
 from tuneproof.run import Run
 from tuneproof.stats.power import power_line, power_line_mean
 from tuneproof.tasks import Answer, kept, rules, task_of
-
-if TYPE_CHECKING:
-    from tuneproof.evaluate.score import Outcome, System
 
 
 def build_report(run: Run, config: Config, schema: Schema, outcome: Outcome, answer: Answer) -> dict[str, Any]:

@@ -2,22 +2,20 @@
 
     mean(rows)[0].value, tfidf_ridge(rows)[0].value
 
-Each takes the rows of ``baselines.Rows`` and gives one prediction per test row, in order.
+Each takes the rows of ``rows.Rows`` and gives one prediction per test row, in order.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tuneproof.evaluate import tfidf, tfidf_pairs
+from tuneproof.evaluate.rows import Rows
 from tuneproof.evaluate.vectors import LINEAR_ROWS, vectors
 from tuneproof.records import Prediction
 from tuneproof.tasks.regression import prediction
-
-if TYPE_CHECKING:
-    from tuneproof.evaluate.baselines import Rows
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 TFIDF_ALPHAS = (0.1, 0.3, 1.0, 3.0, 10.0)  # the best on a tenth of the training rows is taken

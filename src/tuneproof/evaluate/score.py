@@ -16,27 +16,27 @@ from typing import Any
 from tuneproof.config import Config
 from tuneproof.device import joules
 from tuneproof.evaluate import uses
-from tuneproof.evaluate.baselines import BASELINES, Rows
+from tuneproof.evaluate.baselines import BASELINES
 from tuneproof.evaluate.calibrate import calibrate, expected_error
 from tuneproof.evaluate.card import write_card
 from tuneproof.evaluate.forgetting import forgetting
 from tuneproof.evaluate.leaks import question_key
 from tuneproof.evaluate.measures import MEASURES, Measure, Pairs, items
+from tuneproof.evaluate.outcome import Outcome, System
 from tuneproof.evaluate.overfitting import overfitting
 from tuneproof.evaluate.page import render
 from tuneproof.evaluate.prompted import Asking, chat_model, prompted
 from tuneproof.evaluate.readings import WRITERS
 from tuneproof.evaluate.report import build_report
 from tuneproof.evaluate.retain import COUNT, SOURCE, Document, by_subject, documents
+from tuneproof.evaluate.rows import Rows
 from tuneproof.evaluate.slices import slice_names
 from tuneproof.memory import peak
 from tuneproof.methods import METHODS, merged
 from tuneproof.modalities import Example
 from tuneproof.predict import Known, Predictor
-from tuneproof.records import ModelFacts, Prediction, Row, Schema, Scores, Table
+from tuneproof.records import ModelFacts, Prediction, Row, Schema, Table
 from tuneproof.run import Run, write_atomically
-from tuneproof.stats.interval import Interval
-from tuneproof.stats.paired import Difference
 from tuneproof.tasks import Answer
 from tuneproof.tasks.tables import pairs
 
@@ -60,41 +60,6 @@ class Subject:
     id: str = "test"  # of the evaluation: its folder under eval/
     leaked: int = 0  # test rows that were trained on, and are scored because somebody allowed it
     known: Known = field(default_factory=Known)  # vectors of rows that prepare has computed
-
-
-@dataclass(frozen=True, slots=True)
-class System:
-    """One contender on the test rows."""
-
-    name: str
-    what: str
-    kind: str  # "tuned" or "baseline"
-    predictions: Sequence[Prediction]
-    scores: Scores
-    interval: Interval
-    difference: Difference | None = None  # tuned minus this one, oriented as measured
-    blind: bool = False  # whether it says the same of every row
-    beyond: Difference | None = None  # this one minus the best blind one, where there is one
-    save: str = ""  # command that keeps it for use, where there is one
-    calibration: Mapping[str, Any] | None = None  # calibration error with interval, where there are confidences
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Everything that the report is made of."""
-
-    systems: Sequence[System]
-    table: Table  # the scored test rows
-    answers: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
-    seconds: float = 0.0
-    joules: float | None = None  # of the processors, where they tell
-    peak_bytes: int = 0
-    slices: Mapping[str, Sequence[str]] = field(default_factory=dict)  # way to divide the rows -> part of each row
-    calibration: Mapping[str, Any] | None = None  # the temperature, as it was fitted
-    forgetting: Mapping[str, Any] | None = None
-    overfitting: Mapping[str, Any] | None = None  # how much better the training rows are known
-    prompted: Mapping[str, Any] | None = None  # what a chat model does that is only asked
-    about: Mapping[str, Any] = field(default_factory=dict)  # which rows, read how, used how often
 
 
 def evaluate(run: Run, subject: Subject, say: Say) -> dict[str, Any]:
