@@ -34,7 +34,9 @@ from tuneproof.device import settle
 from tuneproof.errors import Error
 from tuneproof.memory import Peak, peak
 from tuneproof.methods import METHODS
+from tuneproof.methods.parts import Parts
 from tuneproof.modalities import MODALITIES, Example
+from tuneproof.predict import open_model
 from tuneproof.records import Schema
 from tuneproof.tasks import TASKS
 from tuneproof.train.fit import Work, assemble, job
@@ -126,8 +128,11 @@ def cost(work: Work, before: int) -> dict[str, Any]:
             one_step(state, running, [list(range(ROWS))])
         seconds.append(time.process_time() - began)
         highest = max(highest, one.bytes)
+    new = Parts.of(open_model(work.answer, work.schema, work.config, work.base, None)).new
+    trained = {name: p.numel() for name, p in state.model.named_parameters() if p.requires_grad}
     return {
-        "trained": sum(p.numel() for p in state.model.parameters() if p.requires_grad),
+        "trained": sum(trained.values()),
+        "new": sum(n for name, n in trained.items() if any(f"{one}." in name for one in new)),  # head, with any method
         "parameters": sum(p.numel() for p in state.model.parameters()),
         "mib": round((highest - before) / 2**20),
         "seconds": round(statistics.median(seconds), 3),

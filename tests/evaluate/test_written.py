@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from page_reports import chat
+from tiny import review_rows, write_jsonl
 
+import tuneproof as tp
 from tuneproof.evaluate.page import render
 from tuneproof.evaluate.written import leads, written
 from tuneproof.tasks.metrics import rouge
@@ -65,3 +70,21 @@ def test_the_page_says_where_the_first_sentences_are_nearer() -> None:
     page = " ".join(render({**report, "written": {**report["written"], "beside": [lead]}}).split())
     assert "The first sentence of the source, nothing else: ROUGE-L 44.4%; the tuned model <strong>is worse" in page
     assert "nothing else: ROUGE-L" not in render(report)
+
+
+def test_a_run_on_summaries_is_compared_with_the_first_sentences(one_thread: None, tiny_llama, tmp_path: Path) -> None:
+    texts = [row["text"] for row in review_rows(80)]
+    rows = [
+        {"document": f"{a}. {b}.", "summary": " ".join(a.split()[:4])}
+        for a, b in zip(texts[::2], texts[1::2], strict=True)
+    ]
+    file = write_jsonl(tmp_path / "summaries.jsonl", rows)
+    options = {"train_threads": 1, "model_precision": "fp32", "evaluate_precision": "fp32", "train_epochs": 1}
+    options |= {"evaluate_answers": 2, "evaluate_max_new_tokens": 4}
+    done = tp.tune(file, runs=tmp_path / "runs", model_name=str(tiny_llama), method_name="full", **options)
+    report = json.loads((done.run.path / "eval/test/report.json").read_text(encoding="utf-8"))
+    assert [one["name"] for one in report["written"]["beside"]] == [
+        "the first sentence of the source",
+        "the first three sentences of the source",
+    ]
+    assert "The first sentence of the source, nothing else" in done.report.read_text(encoding="utf-8")

@@ -30,10 +30,14 @@ def test_what_was_measured_says_where_and_when() -> None:
 
 
 def test_estimates_before_loading_are_near_what_was_measured() -> None:
-    """Within a factor of four, or half a percent of all weights: they decide whether a model is refused for memory."""
+    """Within a factor of four, or half a percent of all weights: they decide whether a model is refused for memory.
+
+    Of what the method itself trains: a new head, 0.8% of this small model, trains with all of them.
+    """
     far = {}
     for name, figures in measured()["methods"].items():
-        share, guess = figures["trained"] / figures["parameters"], METHODS[name].trained_share
+        own = figures["trained"] - figures["new"]
+        share, guess = own / figures["parameters"], METHODS[name].trained_share
         if abs(share - guess) > 0.005 and not guess / 4 <= share <= guess * 4:
             far[name] = (share, guess)
     assert far == {}

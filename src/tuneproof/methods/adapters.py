@@ -32,7 +32,7 @@ class Adapter:
 ADAPTERS: dict[str, Adapter] = {
     # -- low-rank and kin
     "loha": Adapter("LOHA", "products of two low-rank matrices: high rank from few weights", 10, 0.05),
-    "lokr": Adapter("LOKR", "Kronecker products: few weights, high rank", 20, 0.01),
+    "lokr": Adapter("LOKR", "Kronecker products: few weights, high rank", 20, 0.002),
     "hira": Adapter("HIRA", "low-rank factors times the weights themselves: high rank", 20, 0.05, within={"r": 32}),
     # peft's bound of 15 lets the first step move weights by their own size: nothing is learnt (docs/log.md, 2026-11-26)
     "delora": Adapter("DELORA", "a bound on how far weights may move", 10, 0.03, options={"delora_lambda": 1.0}),
@@ -47,7 +47,7 @@ ADAPTERS: dict[str, Adapter] = {
     ),
     "pvera": Adapter("PVERA", "VeRA with a distribution in its middle", 50, 0.01, within={"r": 64}),
     # its changes are times 20 (alpha 640, rank 32): at LoRA's rate the loss leaps (docs/log.md, 2026-11-26)
-    "randlora": Adapter("RANDLORA", "full rank from scales of random bases", 2, 0.03, within={"r": 32}),
+    "randlora": Adapter("RANDLORA", "full rank from scales of random bases", 2, 0.01, within={"r": 32}),
     "vblora": Adapter(
         "VBLORA",
         "one bank of vectors shared by all layers",
@@ -60,10 +60,10 @@ ADAPTERS: dict[str, Adapter] = {
     "tinylora": Adapter("TINYLORA", "a handful of weights per layer", 20, 0.001),
     # -- other bases
     "fourierft": Adapter("FOURIERFT", "a few frequencies of the change", 100, 0.002, within={"n_frequency": 1000}),
-    "waveft": Adapter("WAVEFT", "a few wavelet coefficients of the change", 50, 0.01, within={"n_frequency": 2592}),
+    "waveft": Adapter("WAVEFT", "a few wavelet coefficients of the change", 50, 0.001, within={"n_frequency": 2592}),
     "c3a": Adapter("C3A", "circular convolutions: high rank from few weights", 20, 0.005, divides={"block_size": 128}),
     "shira": Adapter("SHIRA", "a sparse set of the weights themselves", 5, 0.03, within={"r": 32}),
-    "supertuning": Adapter("SUPERTUNING", "the largest weights themselves", 5, 0.02),
+    "supertuning": Adapter("SUPERTUNING", "the largest weights themselves", 5, 0.005),
     "adamss": Adapter("ADAMSS", "subspaces of the weights' singular vectors", 20, 0.01, within={"r": 100}),
     # -- rotations
     "oft": Adapter(
