@@ -71,3 +71,33 @@ def test_memory_that_is_freed_is_used_again() -> None:
         return int(subprocess.run(program, capture_output=True, text=True, check=True).stdout)
 
     assert 4 * pages(True) < pages(False)
+
+
+HOLES = """
+import numpy as np
+from tuneproof.device import return_memory
+if {back}:
+    return_memory()
+def resident():
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+np.ones(3_000_000)  # 24 MB, freed: from now on glibc takes what is smaller from its heap
+large, small = [], []
+for _ in range(10):
+    large.append(np.ones(1_000_000))
+    small.append(np.ones(100_000))
+full = resident()
+large.clear()
+print(full - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc raises the size from which it gives back")
+def test_a_server_gives_large_blocks_back_whatever_it_had_before() -> None:
+    """Ten times 8 MB, between blocks of .8 MB that stay."""
+
+    def gone(back: bool) -> float:
+        program = [sys.executable, "-c", HOLES.format(back=back)]
+        return float(subprocess.run(program, capture_output=True, text=True, check=True).stdout)
+
+    assert gone(True) > 70 and gone(False) < 10

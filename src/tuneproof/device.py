@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# mallopt(3): from which size a block is mapped apart, how many may be (65,536 by default), and how much of the heap's
+# end may lie unused.
+M_MMAP_THRESHOLD, M_MMAP_MAX, M_TRIM_THRESHOLD = -3, -4, -1
+LARGE = 2**20  # bytes of a block that a server gives back at once
 BF16_PAYS = 1.5  # gain of a bf16 product from which whole passes are faster too, casts and all
 
 
@@ -102,6 +106,17 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def return_memory() -> None:
+    """Blocks of a MiB and more go back to the system when they are freed (glibc; elsewhere nothing happens).
+
+    glibc itself begins so, and raises that bound with each such block, up to 32 MiB (mallopt(3), M_MMAP_THRESHOLD).
+    That is good for a program that asks for the same block again. A server's batches are of ever other sizes and leave
+    holes: in 2,000 requests one grew from 690 to 900 MiB, and with the bound fixed from 670 to 690.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
+
+
 def settle(threads: int) -> None:
     """Deterministic arithmetic with so many threads; call once, before the first tensor."""
     import torch
@@ -110,10 +125,6 @@ def settle(threads: int) -> None:
     torch.use_deterministic_algorithms(True)
     # Deterministic mode would also write all new memory once before its use.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-
-
-# mallopt(3): how many blocks may be mapped apart (65,536 by default), and how much of the heap's end may lie unused.
-M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1
 
 
 def keep_memory(keep: bool = True) -> bool:

@@ -45,14 +45,14 @@ ADAPTERS: dict[str, Adapter] = {
     "vera": Adapter(
         "VERA", "very few weights: only scales of a shared random projection", 50, 0.002, within={"r": 256}
     ),
-    "pvera": Adapter("PVERA", "VeRA with a distribution in its middle", 50, 0.01, within={"r": 64}),
+    "pvera": Adapter("PVERA", "VeRA with a distribution in its middle", 50, 0.002, within={"r": 64}),
     # its changes are times 20 (alpha 640, rank 32): at LoRA's rate the loss leaps (docs/log.md, 2026-11-26)
     "randlora": Adapter("RANDLORA", "full rank from scales of random bases", 2, 0.01, within={"r": 32}),
     "vblora": Adapter(
         "VBLORA",
         "one bank of vectors shared by all layers",
         50,
-        0.05,
+        0.004,
         divides={"vector_length": 128},
         options={"num_vectors": 64},
     ),

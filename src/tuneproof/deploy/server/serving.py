@@ -30,7 +30,7 @@ from tuneproof.deploy.server.loaded import Loaded, Say, Tried
 from tuneproof.deploy.server.log import KEPT_DAYS, Log
 from tuneproof.deploy.server.metrics import Metrics
 from tuneproof.deploy.server.routes import State, routed
-from tuneproof.device import give_back
+from tuneproof.device import give_back, return_memory
 from tuneproof.errors import ConfigError, Error, ResourceError
 
 PORT = 8433
@@ -119,6 +119,7 @@ def is_loopback(host: str) -> bool:
 def serve(references: Sequence[str], how: Serving, say: Say = print) -> None:
     """Serve until a signal says to end; errors of what cannot be loaded or bound come before the first request."""
     how.check()
+    return_memory()
     root = private(home())
     metrics = Metrics()
     broken: list[str] = []
