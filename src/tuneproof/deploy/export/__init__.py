@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tuneproof.deploy.export import cards, folders, to_gguf, to_ollama, to_onnx
-from tuneproof.deploy.export.parity import LIMITS, Parity, compare
+from tuneproof.deploy.export.parity import LIMITS, Parity, compare, limits
 from tuneproof.deploy.export.runtimes import Runtime
 from tuneproof.deploy.export.subject import Say, Subject
 from tuneproof.errors import CheckError, ConfigError, nearest
@@ -171,7 +171,7 @@ def export(
 
 def _whole(row: Target, precision: str) -> str:
     """Which precision of this target rounds nothing, where another one was asked for."""
-    whole = next(name for name, limits in row.precisions.items() if LIMITS[limits].exact)
+    whole = next(name for name, kind in row.precisions.items() if LIMITS[kind].exact)
     return "" if precision == whole else f" Without rounding its weights: --precision {whole}"
 
 
@@ -190,7 +190,7 @@ def _made(subject: Subject, row: Target, precision: str, draft: Path, folder: Pa
     row.build(subject, draft, precision)
     say(f"Comparing it with the model that was scored, on {len(subject.probes)} stored test rows.")
     _same_tokenizer(subject, draft)
-    parity = compare(subject, row.run(subject, draft), LIMITS[row.precisions[precision]])
+    parity = compare(subject, row.run(subject, draft), limits(row.precisions[precision], subject.writes))
     shutil.rmtree(draft / ".read-back", ignore_errors=True)
     if not parity.holds:
         raise CheckError(

@@ -5,7 +5,8 @@
 
 Four questions, in this order: does it read a text as the same tokens, does it call the classes by the same names, are
 its logits near enough, and does its likeliest answer agree. A quantised export may differ in its logits; it is asked
-instead whether it was shown to be worse on the test rows by less than a point (Tango's score test, paired).
+instead whether it was shown to be worse on the test rows by less than a point (Tango's score test, paired). So is bf16
+of a model that writes: its logits reach 40, where bf16's steps are .25, so that no fixed distance would say anything.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ LIMITS: dict[str, Limits] = {
     "bf16": Limits(5e-2),
     "quantised": Limits(None, None),
 }
+
+
+def limits(name: str, writes: bool) -> Limits:
+    """Those of the row ``name`` of LIMITS; ``writes``: for a model whose answers are texts."""
+    return LIMITS["quantised" if writes and name == "bf16" else name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +129,7 @@ def _too_far(subject: Subject, runtime: Runtime, limits: Limits, gaps: Sequence[
     distance = max(float(gap.max()) for gap in gaps)
     assert limits.distance is not None
     if distance > limits.distance:
-        where = runtime.astray(subject, probe)
+        where = runtime.astray(subject, probe, not limits.exact)
         return f"{_row(probe)}: a logit is off by {distance:.3g}, at most {limits.distance:g} is allowed; {where}"
     share = float(np.concatenate(agreed).mean())
     if limits.agreement is not None and share < limits.agreement:
@@ -149,7 +155,7 @@ def _worse(quality: NonInferiority, subject: Subject, runtime: Runtime, gaps: Se
     bound = "no bound can be given" if quality.bound is None else f"the bound is {quality.bound:+.4f}"
     return (
         f"on {quality.n:,} test rows it was not shown to be worse by less than {MARGIN:g}: {bound}; "
-        f"{runtime.astray(subject, _worst(subject.probes, gaps))}"
+        f"{runtime.astray(subject, _worst(subject.probes, gaps), rounded=True)}"
     )
 
 

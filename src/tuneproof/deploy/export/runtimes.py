@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,8 +45,8 @@ class Runtime(Protocol):
         """The score of each row that decides, more is better."""
         ...
 
-    def astray(self, subject: Subject, probe: Probe) -> str:
-        """The first part of the model whose output differs on ``probe``."""
+    def astray(self, subject: Subject, probe: Probe, rounded: bool) -> str:
+        """The first part of the model whose output differs on ``probe``, by more than rounding does if ``rounded``."""
         ...
 
 
@@ -75,9 +75,9 @@ class TransformersOutside:
             for probe, column in zip(probes, columns, strict=True)
         ]
 
-    def astray(self, subject: Subject, probe: Probe) -> str:
+    def astray(self, subject: Subject, probe: Probe, rounded: bool) -> str:
         arrays, _ = self._ask(states=probe.inputs)
-        return first_state(subject.states(probe), [arrays[f"state {i}"] for i in range(len(arrays))])
+        return first_state(subject.states(probe), [arrays[f"state {i}"] for i in range(len(arrays))], rounded)
 
     def _ask(
         self,
@@ -108,13 +108,39 @@ class TransformersOutside:
             return load_file(out), json.loads(ran.stdout)
 
 
-def first_state(ours: Sequence[Floats], theirs: Sequence[Floats]) -> str:
-    """Which layer is the first whose output differs by more than a thousandth of its own spread."""
+def first_state(ours: Sequence[Floats], theirs: Sequence[Floats], rounded: bool) -> str:
+    """Which layer is the first whose output differs.
+
+    A difference is one of more than a thousandth of the output's own spread; of weights that were ``rounded``, a mean
+    one of more than a tenth.
+    """
     for index, (one, other) in enumerate(zip(ours, theirs, strict=False)):
-        if one.shape != other.shape or np.abs(one - other).max() > 1e-3 * (float(one.std()) + 1e-12):
+        spread = float(one.std()) + 1e-12
+        if one.shape != other.shape or _apart(one, other, rounded) > (0.1 if rounded else 1e-3) * spread:
             where = "the embeddings" if index == 0 else f"layer {index} of {len(ours) - 1}"
             return f"the first part that differs is {where}"
-    return "the layers agree, so the head differs"
+    return "the layers agree to what rounding does" if rounded else "the layers agree, so the head differs"
+
+
+def _apart(one: Floats, other: Floats, rounded: bool) -> float:
+    gaps = np.abs(one - other)
+    return float(gaps.mean() if rounded else gaps.max())
+
+
+def _weights(tensors: Iterable[Any], array: Callable[[Any], Any]) -> Iterator[tuple[Floats, float]]:
+    """Each weight of a graph, and how far rounding may have put it: half a step of onnxruntime's own integers."""
+    found = {tensor.name: array(tensor) for tensor in tensors}
+    for name, values in found.items():
+        scale, zero = (found.get(name.replace("_quantized", end)) for end in ("_scale", "_zero_point"))
+        if name.endswith("_quantized") and scale is not None and zero is not None:
+            yield (values.astype(np.float32) - zero.astype(np.float32)) * scale, 0.51 * float(scale.max())
+        else:
+            yield values, 0.0
+
+
+def _holds(kept: tuple[Floats, float], weight: Floats) -> bool:
+    values, apart = kept
+    return values.shape == weight.shape and float(np.abs(values - weight).max(initial=0.0)) <= apart
 
 
 class OnnxRuntime:
@@ -151,12 +177,12 @@ class OnnxRuntime:
     def items(self, probes: Sequence[Probe]) -> list[float]:
         return [score(self._one(probe), probe) for probe in probes]
 
-    def astray(self, subject: Subject, probe: Probe) -> str:
+    def astray(self, subject: Subject, probe: Probe, rounded: bool) -> str:
         """The first weight of the model, in its own order, that the graph does not hold, as it is or transposed."""
         onnx = need("onnx", extra="onnx")
-        kept = [onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(str(self.file)).graph.initializer]
+        kept = [*_weights(onnx.load(str(self.file)).graph.initializer, onnx.numpy_helper.to_array)]
         for name, weight in subject.fresh().named_parameters():
             array = weight.detach().numpy()
-            if array.ndim == 2 and not any(np.array_equal(one, array) or np.array_equal(one, array.T) for one in kept):
+            if array.ndim == 2 and not any(_holds(one, array) or _holds(one, array.T) for one in kept):
                 return f"the first part that differs is the weight {name}"
-        return "the weights agree, so the graph differs"
+        return "the weights agree to what rounding does" if rounded else "the weights agree, so the graph differs"

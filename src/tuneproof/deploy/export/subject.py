@@ -102,6 +102,11 @@ class Subject:
         return (self.run.model / "adapter_config.json").is_file()
 
     @property
+    def writes(self) -> bool:
+        """Whether its answers are texts."""
+        return "answer" in self.predictor.answer.shows
+
+    @property
     def generation(self) -> Generation:
         return generation(self.predictor.config)
 
@@ -112,8 +117,7 @@ class Subject:
     @cached_property
     def scored(self) -> list[Probe]:
         """The rows on which a quantised export must not be worse."""
-        writes = "answer" in self.predictor.answer.shows
-        return self._rows(SCORED[writes])
+        return self._rows(SCORED[self.writes])
 
     def _rows(self, count: int) -> list[Probe]:
         table = self.run.splits.test
