@@ -20,7 +20,7 @@ import torch
 from safetensors.numpy import load_file, save
 from torch.nn import Module
 
-from tuneproof.compute import cast_once
+from tuneproof.compute import cast_once, laid_out
 from tuneproof.config import Config, build
 from tuneproof.errors import DataError
 from tuneproof.methods import METHODS
@@ -199,9 +199,10 @@ class Predictor:
     def _respond(self, canonical: Sequence[Row]) -> list[Prediction]:
         found: dict[int, Prediction] = {}
         lengths = [len(str(row)) // 4 + 1 for row in canonical]  # about four characters a token
-        for indices in by_length(lengths, BATCH_TOKENS):
-            said = self.respond([canonical[index] for index in indices], generation(self.config))
-            found.update(zip(indices, said, strict=True))
+        with laid_out(self.model):
+            for indices in by_length(lengths, BATCH_TOKENS):
+                said = self.respond([canonical[index] for index in indices], generation(self.config))
+                found.update(zip(indices, said, strict=True))
         return [found[index] for index in range(len(canonical))]
 
     def respond(self, rows: Sequence[Row], how: Generation) -> list[Prediction]:
