@@ -103,8 +103,8 @@ class Subject:
 
     @property
     def writes(self) -> bool:
-        """Whether its answers are texts."""
-        return "answer" in self.predictor.answer.shows
+        """Whether its answers are texts, written token by token."""
+        return "stopped" in self.predictor.answer.shows
 
     @property
     def generation(self) -> Generation:
