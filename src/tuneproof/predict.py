@@ -200,8 +200,7 @@ class Predictor:
     def _respond(self, canonical: Sequence[Row]) -> list[Prediction]:
         found: dict[int, Prediction] = {}
         lengths = [len(str(row)) // 4 + 1 for row in canonical]  # about four characters a token
-        many = len(canonical) >= MANY or "stopped" in self.answer.shows
-        with laid_out(self.model) if many else nullcontext():
+        with laid_out(self.model) if len(canonical) >= MANY else nullcontext():
             for indices in by_length(lengths, BATCH_TOKENS):
                 said = self.respond([canonical[index] for index in indices], generation(self.config))
                 found.update(zip(indices, said, strict=True))

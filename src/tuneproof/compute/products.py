@@ -10,7 +10,8 @@ Milliseconds of one product on one core, torch's own and this one, by the number
     1536 x 384    .28  .20   .69  .30    1.02  .51    1.5  1.1    7.3  6.0     33   25
     384 x 1536               .47  .31     .67  .45    1.5  1.1    6.8  5.9     28   23
 
-The sums are those of oneDNN and not of the BLAS that torch asks: logits of MiniLM-L6 differ by 4e-6 at most.
+The sums are those of oneDNN and not of the BLAS that torch asks: logits of MiniLM-L6 differ by 4e-6 at most. A model
+whose weights do not stay near the processor gains nothing: SmolLM2-135M writes as fast either way (docs/speed.md).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from torch.nn import Linear, Module
 from torch.nn.functional import linear
 
 NARROW = 64  # a side of a weight that is shorter gains nothing
-MOST = 640 * 2**20  # bytes of weights that are kept twice at most
+MOST = 384 * 2**20  # bytes of weights that are kept twice at most; a BERT of twelve layers has 324 MiB
 
 
 @dataclass(frozen=True, slots=True)
