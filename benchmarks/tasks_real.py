@@ -42,6 +42,8 @@ ACTS = frozenset(
     ("contentonly", "confirmation", "thankyou", "openinggreeting", "rejection", "closinggreeting", "outofdomain")
 )  # of multidogo: what a turn does, and not what a customer wants
 
+UNKNOWN = "openaccount"  # of multidogo: an intent of one test row and of no train row, which the tool refuses, rightly
+
 
 @dataclass(frozen=True, slots=True)
 class Set:
@@ -58,10 +60,10 @@ class Set:
 
 
 def intents(file: Path) -> Iterator[dict[str, Any]]:
-    """Each customer turn that has one intent; the conversation stays together."""
+    """Each customer turn that has one intent, which is known; the conversation stays together."""
     for line in file.read_text(encoding="utf-8").strip("\n").split("\n"):
         turn = json.loads(line)
-        if "<div>" in turn["intent"]:
+        if "<div>" in turn["intent"] or turn["intent"] == UNKNOWN:
             continue
         yield {"text": " ".join(turn["tokens"]), "label": turn["intent"], "conversation": turn["conversation"]}
 
@@ -128,7 +130,7 @@ SETS: dict[str, Set] = {
         ("macro_f1", "in_scope_accuracy", "out_of_scope_recall"),
         ("--group", "conversation"),
         intents,
-        "turns with one intent: 6 of 8,336 and 2 of 2,242 test rows have two",
+        "turns with one intent: 6 of 8,336 and 2 of 2,242 test rows have two; one test row's is no train row's",
     ),
     "multidogo_finance wishes": Set(
         "multi-label-classification",
