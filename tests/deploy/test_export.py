@@ -46,6 +46,7 @@ GOOD = [
     (CLASSES, "lora", "peft", "fp32", 1e-2),
     (CLASSES, "lora", "onnx", "fp32", 1e-3),
     (CLASSES, "full", "merged", "bf16", 5e-2),
+    (CLASSES, "lora", "merged", "fp16", 1e-2),
     ("multi-label-classification", "full", "onnx", "fp32", 1e-3),
     ("text-regression", "lora", "onnx", "fp32", 1e-3),
     ("token-classification", "full", "merged", "fp32", 1e-2),

@@ -62,7 +62,7 @@ EXPORTS: dict[str, Target] = {
         Target(
             "merged",
             "an ordinary transformers folder, an adapter added to its weights",
-            {"fp32": "fp32", "bf16": "bf16"},
+            {"fp32": "fp32", "bf16": "half", "fp16": "half"},
             "python -c \"from transformers import pipeline; print(pipeline(model='{folder}')('a text'))\"",
             folders.cannot_merge,
             folders.build_merged,
@@ -111,7 +111,7 @@ EXPORTS: dict[str, Target] = {
         Target(
             "vllm",
             "merged weights with greedy defaults as vLLM reads them",
-            {"fp32": "fp32", "bf16": "bf16"},
+            {"fp32": "fp32", "bf16": "half", "fp16": "half"},
             "vllm serve {folder} --served-model-name {name}",
             _no_writer,
             folders.build_vllm,
@@ -170,9 +170,10 @@ def export(
 
 
 def _whole(row: Target, precision: str) -> str:
-    """Which precision of this target rounds nothing, where another one was asked for."""
+    """Which precision of this target rounds nothing, where another one was asked for, and which rounds less."""
     whole = next(name for name, kind in row.precisions.items() if LIMITS[kind].exact)
-    return "" if precision == whole else f" Without rounding its weights: --precision {whole}"
+    less = "; rounded less: --precision fp16" if precision == "bf16" else ""
+    return "" if precision == whole else f" Without rounding its weights: --precision {whole}{less}"
 
 
 def _same_tokenizer(subject: Subject, draft: Path) -> None:

@@ -22,7 +22,7 @@ from tuneproof.deploy.export.subject import Subject
 from tuneproof.errors import CheckError
 from tuneproof.methods import METHODS
 
-SAVED = {"fp32": torch.float32, "bf16": torch.bfloat16}
+SAVED = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def build_merged(subject: Subject, folder: Path, precision: str) -> None:

@@ -5,8 +5,8 @@
 
 Four questions, in this order: does it read a text as the same tokens, does it call the classes by the same names, are
 its logits near enough, and does its likeliest answer agree. A quantised export may differ in its logits; it is asked
-instead whether it was shown to be worse on the test rows by less than a point (Tango's score test, paired). So is bf16
-of a model that writes: its logits reach 40, where bf16's steps are .25, so that no fixed distance would say anything.
+instead whether it was shown to be worse on the test rows by less than a point (Tango's score test, paired). So is half
+precision of a model that writes: rounding moves a logit of 40 further than one of 4, whatever that does to the answers.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class Limits:
 LIMITS: dict[str, Limits] = {
     "fp32": Limits(1e-2, exact=True),
     "onnx fp32": Limits(1e-3, exact=True),
-    "bf16": Limits(5e-2),
+    "half": Limits(5e-2),  # bf16, fp16
     "quantised": Limits(None, None),
 }
 
 
 def limits(name: str, writes: bool) -> Limits:
     """Those of the row ``name`` of LIMITS; ``writes``: for a model whose answers are texts."""
-    return LIMITS["quantised" if writes and name == "bf16" else name]
+    return LIMITS["quantised" if writes and name == "half" else name]
 
 
 @dataclass(frozen=True, slots=True)
