@@ -224,6 +224,28 @@ def products(found: Results) -> str:
     return f"{text}{table(head, rows)}\n{where(found['here'])}"
 
 
+def fast_and_plain(found: Results) -> str:
+    kinds = {
+        "classes": ("MiniLM-L6 on banking77, every weight, accuracy", ".4f"),
+        "chat": ("SmolLM2-135M on medquad_instruct, LoRA, loss per answer token", ".4f"),
+    }
+    rows = []
+    for kind, (what, form) in kinds.items():
+        one = found[kind]
+        first = one["seeds"][0]
+        rows.append(
+            (
+                f"{what}: {first['updates']:,} updates over {first['rows']:,} rows, scored on {first['judged']:,}",
+                *(", ".join(f"{seed[side]:{form}}" for seed in one["seeds"]) for side in ("fast", "plain")),
+                f"{one['difference']:+.5f}, three standard errors {one['three_errors']:.5f}",
+                f"{max(seed['relative_difference_of_the_mean_loss'] for seed in one['seeds']):.2%}",
+            )
+        )
+    head = ("whole trainings in bf16", "fast, three seeds", "plain", "mean difference", "mean training loss apart by")
+    text = "## The fast loop and the plain one, to the end\n\n`python benchmarks/speed/fast_and_plain.py`.\n\n"
+    return f"{text}{table(head, rows)}\n{where(found['chat']['here'])}"
+
+
 SECTIONS = {
     "peers": peers,
     "ablation": ablation,
@@ -231,6 +253,7 @@ SECTIONS = {
     "frozen": frozen,
     "growth": growth,
     "products": products,
+    "fast_and_plain": fast_and_plain,
 }
 
 
