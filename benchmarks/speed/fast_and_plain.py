@@ -2,10 +2,10 @@
 
     python benchmarks/speed/fast_and_plain.py [--data DIR] [--only classes|chat] [--threads 2]
 
-MiniLM-L6 on banking77 (1,250 updates over 7,000 rows, accuracy) and SmolLM2-135M with LoRA on medquad_instruct (160 rows
-once, loss per answer token), bf16, a rate that warms up and falls to zero. Told are the scores of each seed, and the
-mean difference with three standard errors of it. Results go to ``benchmarks/results/fast_and_plain.json`` after each
-seed, and a second call goes on behind them.
+MiniLM-L6 on banking77 (1,250 updates over 7,000 rows, accuracy) and SmolLM2-135M with LoRA on medquad_instruct (160
+rows once, loss per answer token), bf16, a rate that warms up and falls to zero. Told are the scores of each seed, and
+the mean difference with three standard errors of it. Results go to ``benchmarks/results/fast_and_plain.json`` after
+each seed, and a second call goes on behind them.
 """
 
 from __future__ import annotations
