@@ -163,15 +163,15 @@ def fit_budget(config: Config, cost: Cost, volume: Volume, asked: frozenset[str]
             batch //= 2
     possible = max(1, int(time / cost.step(batch)))
     if batch < config.train.batch_size:
-        why = f"{minutes:g} minutes allow {possible * batch:,} rows: smaller batches make more steps of them"
+        why = f"{_allow(minutes)} {possible * batch:,} rows: smaller batches make more steps of them"
         found["train.batch_size"] = Setting(batch, why, "measured")
         steps = total_steps(config.replace({"train.batch_size": batch}), volume.rows)
     if possible < steps:
-        why = f"{minutes:g} minutes allow {possible:,} of {steps:,} steps at {cost.step(batch):.2f} s each"
+        why = f"{_allow(minutes)} {possible:,} of {steps:,} steps at {cost.step(batch):.2f} s each"
         found["train.epochs"] = Setting(round(config.train.epochs * possible / steps, 4), why, "measured")
     scored = max(30, int(SCORE_SHARE * seconds / _row_seconds(config, cost, volume)))
     if scored < volume.test_rows and config.evaluate.test_rows is None:
-        why = f"{minutes:g} minutes allow scoring {scored:,} of {volume.test_rows:,} rows"
+        why = f"{_allow(minutes)} scoring {scored:,} of {volume.test_rows:,} rows"
         found["evaluate.test_rows"] = Setting(scored, why, "measured")
     if "evaluate.retain_documents" not in asked:
         found |= _retained(config, cost, seconds)
@@ -181,6 +181,10 @@ def fit_budget(config: Config, cost: Cost, volume: Volume, asked: frozenset[str]
 def trainings(config: Config) -> float:
     """How many trainings of the whole length there are: other seeds, and the parts of a learning curve."""
     return config.train.seeds + (PARTS if config.evaluate.learning_curve else 0.0)
+
+
+def _allow(minutes: float) -> str:
+    return "1 minute allows" if minutes == 1 else f"{minutes:g} minutes allow"
 
 
 def _aside(config: Config, cost: Cost, volume: Volume) -> float:
@@ -208,7 +212,7 @@ def _retained(config: Config, cost: Cost, seconds: float) -> dict[str, Setting]:
     read = max(FEWEST_DOCUMENTS, possible)
     if read >= (config.evaluate.retain_documents or 0):
         return {}
-    why = f"{config.train.minutes:g} minutes allow both models to read {read:,} general documents"
+    why = f"{_allow(config.train.minutes or 0)} both models to read {read:,} general documents"
     return {"evaluate.retain_documents": Setting(read, why, "measured")}
 
 
