@@ -37,7 +37,7 @@ def where(here: Results) -> str:
     """Which machine, which code, and what it could do at that moment."""
     versions = ", ".join(f"{name} {version}" for name, version in here["versions"].items())
     return (
-        f"Commit {here['commit']}, {here['date']}, {here['machine']}, {here['processor']}, {here['threads']} threads; "
+        f"Commit {here['commit']}, {here['date']}, {here['machine']}, {here['processor']}, threads: {here['threads']}; "
         f"{versions}. Matrix products ran at {here['gflops']['bfloat16']:.0f} GFLOP/s in bf16 and "
         f"{here['gflops']['float32']:.0f} in fp32, copies at {here['copied_gb_per_second']:.0f} GB/s.\n"
     )
