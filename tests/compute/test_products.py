@@ -8,7 +8,7 @@ from torch.nn import Linear, Parameter, Sequential
 from torch.nn.functional import linear
 
 from tuneproof.compute import products
-from tuneproof.compute.products import LaidOut, can_lay_out, laid_out, lay_out
+from tuneproof.compute.products import LaidOut, can_lay_out, laid_out, lay_out, on_grid
 
 pytestmark = pytest.mark.skipif(not can_lay_out(), reason="this torch has no oneDNN products of laid out weights")
 
@@ -29,6 +29,13 @@ def test_products_are_those_of_torch(shape: tuple[int, ...], bias: bool) -> None
             found = model(rows)
     assert found.shape == plain.shape
     torch.testing.assert_close(found, plain, rtol=1e-5, atol=1e-5)
+
+
+def test_numbers_of_tokens_are_few() -> None:
+    """At most an eighth of what is computed is padding, and 4,096 tokens are some sixty numbers."""
+    found = [on_grid(count) for count in range(1, 4097)]
+    assert all(count <= each <= max(16, count * 9 / 8) for count, each in enumerate(found, start=1))
+    assert len(set(found)) == 65 and found == sorted(found)
 
 
 def test_nothing_is_left_behind() -> None:
