@@ -3,10 +3,11 @@
     found = compare(subject, runtime, LIMITS["fp32"])       # Parity
     found.holds, found.reason                               # False, "row 812 of the test rows: ... layer 3 of 6"
 
-Four questions, in this order: does it read a text as the same tokens, does it call the classes by the same names, are
-its logits near enough, and does its likeliest answer agree. A quantised export may differ in its logits; it is asked
-instead whether it was shown to be worse on the test rows by less than a point (Tango's score test, paired). So is half
-precision of a model that writes: rounding moves a logit of 40 further than one of 4, whatever that does to the answers.
+Five questions, in this order: does it read a text as the same tokens, does it call the classes by the same names, are
+its logits near enough, does its likeliest answer agree, and does every layer hand on the same states. A quantised
+export may differ in its logits; it is asked instead whether it was shown to be worse on the test rows by less than a
+point (Tango's score test, paired). So is half precision of a model that writes: rounding moves a logit of 40 further
+than one of 4, whatever that does to the answers.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tuneproof.deploy.export.runtimes import Runtime, Said
+from tuneproof.deploy.export.runtimes import Runtime, Said, first_state, longest
 from tuneproof.deploy.export.subject import Floats, Probe, Subject, score
 from tuneproof.stats.paired import difference
 from tuneproof.stats.verdicts import FEWEST, NonInferiority, non_inferior
@@ -67,7 +68,7 @@ class Parity:
 
 
 def compare(subject: Subject, runtime: Runtime, limits: Limits) -> Parity:
-    """All four questions; the first that fails is the reason."""
+    """All five questions; the first that fails is the reason."""
     probes, ours = subject.probes, subject.reference
     said = runtime.say(probes)
     reason, notes = reading(subject, said)
@@ -82,6 +83,7 @@ def compare(subject: Subject, runtime: Runtime, limits: Limits) -> Parity:
         reason = reason or f"{_row(_worst(probes, gaps))}: a logit is no number"
     elif limits.distance is not None:
         reason = reason or _too_far(subject, runtime, limits, gaps, agreed)
+        reason = reason or (_within(subject, said) if limits.exact else "")
     elif not reason:
         quality = scored(subject, runtime)
         reason = _worse(quality, subject, runtime, gaps)
@@ -135,6 +137,13 @@ def _too_far(subject: Subject, runtime: Runtime, limits: Limits, gaps: Sequence[
     if limits.agreement is not None and share < limits.agreement:
         return f"the likeliest answer agrees in {share:.2%} of cases only"
     return ""
+
+
+def _within(subject: Subject, said: Said) -> str:
+    """Which layer says something else though the logits hardly show it, as where few texts need a weight."""
+    probe = longest(subject.probes)
+    where = first_state(subject.states(probe), said.states, rounded=False) if said.states else ""
+    return f"{_row(probe)}: the logits agree, and {where}" if where else ""
 
 
 def scored(subject: Subject, runtime: Runtime) -> NonInferiority:

@@ -32,6 +32,7 @@ class Said:
     logits: Sequence[Floats]  # (positions, classes or vocabulary) of each
     ids: Sequence[Sequence[int]]  # their texts through the tokenizer and template of the export
     labels: Sequence[str]  # what it calls its classes
+    states: Sequence[Floats] = ()  # hidden states of the longest probe, where the program tells them
 
 
 class Runtime(Protocol):
@@ -64,8 +65,9 @@ class TransformersOutside:
         }
 
     def say(self, probes: Sequence[Probe]) -> Said:
-        arrays, told = self._ask(rows=probes, asked=[probe.asked for probe in probes])
-        return Said([arrays[str(index)] for index in range(len(probes))], told["ids"], told["labels"])
+        arrays, told = self._ask(rows=probes, asked=[probe.asked for probe in probes], states=longest(probes).inputs)
+        logits = [arrays[str(index)] for index in range(len(probes))]
+        return Said(logits, told["ids"], told["labels"], _states(arrays))
 
     def items(self, probes: Sequence[Probe]) -> list[float]:
         arrays, _ = self._ask(rows=probes, reduce=True)
@@ -77,7 +79,10 @@ class TransformersOutside:
 
     def astray(self, subject: Subject, probe: Probe, rounded: bool) -> str:
         arrays, _ = self._ask(states=probe.inputs)
-        return first_state(subject.states(probe), [arrays[f"state {i}"] for i in range(len(arrays))], rounded)
+        where = first_state(subject.states(probe), _states(arrays), rounded)
+        return where or (
+            "the layers agree to what rounding does" if rounded else "the layers agree, so the head differs"
+        )
 
     def _ask(
         self,
@@ -108,8 +113,17 @@ class TransformersOutside:
             return load_file(out), json.loads(ran.stdout)
 
 
+def longest(probes: Sequence[Probe]) -> Probe:
+    """The one whose hidden states are compared."""
+    return max(probes, key=lambda probe: len(probe.ids))
+
+
+def _states(arrays: Mapping[str, Floats]) -> list[Floats]:
+    return [arrays[f"state {index}"] for index in range(sum(name.startswith("state ") for name in arrays))]
+
+
 def first_state(ours: Sequence[Floats], theirs: Sequence[Floats], rounded: bool) -> str:
-    """Which layer is the first whose output differs.
+    """Which layer is the first whose output differs; "" where all agree.
 
     A difference is one of more than a thousandth of the output's own spread; of weights that were ``rounded``, a mean
     one of more than a tenth.
@@ -119,7 +133,7 @@ def first_state(ours: Sequence[Floats], theirs: Sequence[Floats], rounded: bool)
         if one.shape != other.shape or _apart(one, other, rounded) > (0.1 if rounded else 1e-3) * spread:
             where = "the embeddings" if index == 0 else f"layer {index} of {len(ours) - 1}"
             return f"the first part that differs is {where}"
-    return "the layers agree to what rounding does" if rounded else "the layers agree, so the head differs"
+    return ""
 
 
 def _apart(one: Floats, other: Floats, rounded: bool) -> float:
