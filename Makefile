@@ -36,7 +36,7 @@ bench: .venv/.made  ## run the benchmarks, one after the other
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
 bench-speed: .venv/.made  ## run the benchmarks of speed; DATA=DIR holds gsm8k and banking77
-	@set -e; for one in ablation prefixes frozen growth products; do echo "== $$one"; $(BIN)/python benchmarks/speed/$$one.py $(if $(DATA),--data "$(DATA)"); done
+	@set -e; for one in ablation prefixes frozen growth; do echo "== $$one"; $(BIN)/python benchmarks/speed/$$one.py $(if $(DATA),--data "$(DATA)"); done
 
 bench-peers: .venv/.made .venv-peers/.made  ## the same updates beside trl and transformers' Trainer; DATA=DIR as above
 	@$(BIN)/python benchmarks/speed/peers.py $(if $(DATA),--data "$(DATA)")

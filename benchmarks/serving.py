@@ -190,11 +190,9 @@ def batch_seconds(predictor: Any, texts: Sequence[str]) -> dict[int, float]:
     """Medians of the seconds that batches of similar length take on one core."""
     import torch
 
-    from tuneproof.compute import lay_out
     from tuneproof.predict import generation
 
     torch.set_num_threads(1)
-    lay_out(predictor.model)  # as the server has it
     rows = [predictor.parts(text, 1) for text in texts]
     rows.sort(key=lambda row: predictor.answer.length(row, predictor.encoder))
     found = {}

@@ -198,32 +198,6 @@ def growth(found: Results) -> str:
     )
 
 
-def products(found: Results) -> str:
-    rows = [
-        (
-            name,
-            *(f"{one[side]:.3g}" for side in ("torch", "laid out", "laying out")),
-            f"{one['times faster']:.2f}",
-            f"{one['largest difference of a logit']:.1g}",
-        )
-        for name, one in found.items()
-        if name != "here"
-    ]
-    head = (
-        "a prediction in fp32",
-        "s, torch's products",
-        "weights laid out",
-        "laying out, once",
-        "times as fast",
-        "a logit moves by at most",
-    )
-    text = (
-        "## Weights laid out once for prediction\n\n`python benchmarks/speed/products.py`: MiniLM-L6 (bert) puts rows "
-        "into classes, SmolLM2-135M (llama) writes 24 tokens.\n\n"
-    )
-    return f"{text}{table(head, rows)}\n{where(found['here'])}"
-
-
 def fast_and_plain(found: Results) -> str:
     kinds = {
         "classes": ("MiniLM-L6 on banking77, every weight, accuracy", ".4f"),
@@ -252,7 +226,6 @@ SECTIONS = {
     "prefixes": prefixes,
     "frozen": frozen,
     "growth": growth,
-    "products": products,
     "fast_and_plain": fast_and_plain,
 }
 

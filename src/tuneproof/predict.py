@@ -20,7 +20,7 @@ import torch
 from safetensors.numpy import load_file, save
 from torch.nn import Module
 
-from tuneproof.compute import cast_once, laid_out
+from tuneproof.compute import cast_once
 from tuneproof.config import Config, build
 from tuneproof.errors import DataError
 from tuneproof.methods import METHODS
@@ -33,7 +33,6 @@ from tuneproof.tasks.rules import Rule
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 BATCH_TOKENS = 4096  # padded tokens of a batch in prediction: more gains nothing on two cores
-MANY = 32  # rows that gain more by weights that are laid out for them than laying them out takes
 
 
 Around = Callable[[Sequence[int], Batch], AbstractContextManager[None]]
@@ -200,10 +199,9 @@ class Predictor:
     def _respond(self, canonical: Sequence[Row]) -> list[Prediction]:
         found: dict[int, Prediction] = {}
         lengths = [len(str(row)) // 4 + 1 for row in canonical]  # about four characters a token
-        with laid_out(self.model) if len(canonical) >= MANY else nullcontext():
-            for indices in by_length(lengths, BATCH_TOKENS):
-                said = self.respond([canonical[index] for index in indices], generation(self.config))
-                found.update(zip(indices, said, strict=True))
+        for indices in by_length(lengths, BATCH_TOKENS):
+            said = self.respond([canonical[index] for index in indices], generation(self.config))
+            found.update(zip(indices, said, strict=True))
         return [found[index] for index in range(len(canonical))]
 
     def respond(self, rows: Sequence[Row], how: Generation) -> list[Prediction]:

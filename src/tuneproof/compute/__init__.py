@@ -2,7 +2,6 @@
 
     prepared(model, "bf16")                  # before training: frozen weights in bf16, attention by length
     with cast_once(model, "bf16"): ...       # around a pass over many batches
-    lay_out(model)                           # a server, for as long as it runs
     with side_by_side(model, ids, mask): ... # around one batch: no padding, shared beginnings once
     summed_loss(states, head, targets)       # without all logits at once
 
@@ -13,15 +12,12 @@ from tuneproof.compute.attention import attention_by_length
 from tuneproof.compute.lora import adapted_at_once
 from tuneproof.compute.packing import side_by_side
 from tuneproof.compute.precision import cast_once, prepared
-from tuneproof.compute.products import laid_out, lay_out
 from tuneproof.compute.vocabulary import loss_and_hit, summed_loss
 
 __all__ = [
     "adapted_at_once",
     "attention_by_length",
     "cast_once",
-    "laid_out",
-    "lay_out",
     "loss_and_hit",
     "prepared",
     "side_by_side",

@@ -12,7 +12,7 @@ scores that it saves. Forward and backward of nine heads of 64, 2,048 tokens in 
     fp32, plain products    24    38    67   178     407
 
 A pass in fp32 without gradients, which is how a model is scored and served, keeps the fused kernel at any length: the
-forward alone gains a sixth at best, and the saved folder opened without tuneproof should say the same.
+forward alone gains a sixth at best, and the saved folder opened without tuneproof has to say the same.
 
 Entered through transformers' own table of attention functions; models that compute attention otherwise keep theirs.
 """

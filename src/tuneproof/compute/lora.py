@@ -6,7 +6,7 @@
 peft computes ``base(x) + B(A(x)) * s`` as seven operations with a cast around each. Here the adapter is added into the
 product of the frozen weight, in the precision of that product, and nothing is kept for the backward pass but the input
 and the r columns between A and B. What it does not know (dropout in training, DoRA and other variants, biases of an
-adapter, merged or several adapters, a weight laid out for prediction) goes peft's way, layer by layer and call by call.
+adapter, merged or several adapters) goes peft's way, layer by layer and call by call.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from peft.tuners.lora.layer import Linear as PeftLinear
 from torch import Tensor
 from torch.nn import Identity, Linear, Module
 from torch.nn.functional import linear
-
-from tuneproof.compute.products import LaidOut
 
 
 def adapted_at_once(options: LoraConfig, model: Module) -> LoraConfig:
@@ -65,7 +63,6 @@ class AtOnce(PeftLinear):  # type: ignore[misc]
             or self.disable_adapters
             or self.merged
             or self.base_layer.weight.requires_grad
-            or (isinstance(self.base_layer, LaidOut) and not torch.is_grad_enabled())
         ):
             return None
         name: str = active[0]

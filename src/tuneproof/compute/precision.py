@@ -10,13 +10,12 @@ every batch: on SmolLM2-135M that is half a gigabyte read and a quarter written 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import torch
 from torch.nn import Linear, Module, Parameter
 
 from tuneproof.compute.attention import attention_by_length
-from tuneproof.compute.products import laid_out
 from tuneproof.device import arithmetic
 
 
@@ -41,13 +40,12 @@ def prepared(model: Module, precision: str) -> Module:
 def cast_once(model: Module, precision: str) -> Iterator[None]:
     """Within it ``model`` computes in ``precision``; matrices of its linear layers are cast at the beginning.
 
-    Those of fp32 are laid out for their products. In bf16 it is to the bit what autocast alone would compute. The
-    weights are put back as they were at the end.
+    To the bit what autocast alone would compute. The weights are put back as they were at the end.
     """
     attention_by_length(model)
     put_back = _to_bf16(model) if precision == "bf16" else _to_fp32(model)
     try:
-        with arithmetic(precision), laid_out(model) if precision == "fp32" else nullcontext():
+        with arithmetic(precision):
             yield
     finally:
         put_back()

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tuneproof.compute import lay_out
 from tuneproof.deploy.registry import Registry, Version, canaries, found, trials
 from tuneproof.deploy.registry.books import promoted
 from tuneproof.deploy.registry.home import CHAMPION, Reference
@@ -123,12 +122,10 @@ class Loaded:
             return
         say(f"Loading {label}")
         predictor = Predictor.open(run)
-        others = [hosted.predictor.model for hosted in self.models.all()]
-        saved = share(predictor.model, others) / 2**20
+        saved = share(predictor.model, [hosted.predictor.model for hosted in self.models.all()]) / 2**20
         if saved >= 1:
             give_back()
             say(f"{label} has {saved:,.0f} MiB of weights in common with what is loaded; they are kept once")
-        lay_out(predictor.model, others)
         prove(run, predictor)
         self.models.add(label, predictor)
 
