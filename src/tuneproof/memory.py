@@ -1,7 +1,7 @@
 """What a step costs: arithmetic first, one measured step second.
 
 estimate(parameters=22_700_000, trained=22_700_000, tokens=4096, width=384, layers=6)   # bytes
-with Peak() as peak: step()
+with Peak(device) as peak: step()
 peak.bytes, peak.seconds
 """
 
@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import Any
+
+from tuneproof.place import finish, forget_peak, peak_on
 
 # Intermediate values kept for the backward pass, per token and layer, in units of the model's width: attention and
 # feed-forward inputs and outputs of a standard transformer layer (Korthikanti et al. 2022, arXiv 2205.05198: 34 bytes
@@ -26,11 +29,20 @@ def estimate(*, parameters: int, trained: int, tokens: int, width: int, layers: 
 
 
 class Peak:
-    """Seconds and the largest resident memory while the block ran; memory is 0 where the system does not tell."""
+    """Seconds and the largest memory while the block ran: a GPU's where one is named, else this process's resident.
+
+    0 bytes where the system does not tell.
+    """
+
+    def __init__(self, device: Any = None) -> None:
+        self.device = device
 
     def __enter__(self) -> Peak:
         self.bytes = 0
         self.seconds = 0.0
+        if self.device is not None:
+            forget_peak(self.device)
+            finish(self.device)
         try:
             with open("/proc/self/clear_refs", "w", encoding="ascii") as reset:
                 reset.write("5")  # forget the peak so far (proc_pid_clear_refs(5))
@@ -42,8 +54,10 @@ class Peak:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.device is not None:
+            finish(self.device)
         self.seconds = time.perf_counter() - self._began
-        self.bytes = peak()
+        self.bytes = (peak_on(self.device) if self.device is not None else 0) or peak()
 
 
 def peak() -> int:

@@ -25,6 +25,7 @@ from tuneproof.config import Config, build
 from tuneproof.errors import DataError
 from tuneproof.methods import METHODS
 from tuneproof.modalities import MODALITIES, Batch, Encoder, Example
+from tuneproof.place import batch_tokens, reachable
 from tuneproof.records import Generation, Prediction, Row, Schema
 from tuneproof.run import Run, write_atomically
 from tuneproof.tasks import Answer, task_of
@@ -32,7 +33,6 @@ from tuneproof.tasks.rows import blank
 from tuneproof.tasks.rules import Rule
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
-BATCH_TOKENS = 4096  # padded tokens of a batch in prediction: more gains nothing on two cores
 
 
 Around = Callable[[Sequence[int], Batch], AbstractContextManager[None]]
@@ -59,8 +59,8 @@ def predict_examples(
     model.eval()
     found: dict[int, Prediction] = {}
     with cast_once(model, precision), torch.inference_mode():
-        for indices in by_length([len(example) for example in examples], BATCH_TOKENS):
-            batch = encoder.collate([examples[index] for index in indices])
+        for indices in by_length([len(example) for example in examples], batch_tokens(model)):
+            batch = encoder.collate([examples[index] for index in indices]).beside(model)
             with around(indices, batch):
                 found.update(zip(indices, answer.predict(model, batch), strict=True))
             report(len(found))
@@ -79,11 +79,11 @@ def embed(
     found = np.empty((len(examples), model.config.hidden_size), dtype=np.float32)
     done = 0
     with cast_once(model, precision), torch.inference_mode():
-        for indices in by_length([len(example) for example in examples], BATCH_TOKENS):
-            batch = encoder.collate([examples[index] for index in indices])
+        for indices in by_length([len(example) for example in examples], batch_tokens(model)):
+            batch = encoder.collate([examples[index] for index in indices]).beside(model)
             states = body(**batch.inputs).last_hidden_state.float()  # (B, T, width)
             weight = batch.mask[..., None].float()
-            found[indices] = ((states * weight).sum(1) / weight.sum(1)).numpy()
+            found[indices] = ((states * weight).sum(1) / weight.sum(1)).cpu().numpy()
             done += len(indices)
             report(done)
     return found
@@ -167,14 +167,18 @@ class Predictor:
     rule: Rule = field(default_factory=dict)  # by which ``answer`` decides, {} for the likeliest label
 
     @classmethod
-    def open(cls, run: Run, *, base: bool = False) -> Predictor:
-        """The tuned model of a finished run, in fp32; with ``base`` the pretrained one that it started from."""
+    def open(cls, run: Run, *, base: bool = False, here: torch.device | None = None) -> Predictor:
+        """The tuned model of a finished run, in fp32; with ``base`` the pretrained one that it started from.
+
+        On the device that it was trained on where there is one, unless ``here`` says which.
+        """
         plan = run.plan
         config = build(plan["config"])
         schema = run.schema
         this = task_of(schema)
         folder = Path(plan["model"]["path"])
         model = open_model(this.answer, schema, config, folder, None if base else run.model)
+        model.to(here or reachable(config.model.device))
         encoder = MODALITIES[this.modality](folder if base else run.model, config.model.max_length)
         if base:
             return cls(model.eval(), this.answer, encoder, schema, config)
@@ -199,7 +203,7 @@ class Predictor:
     def _respond(self, canonical: Sequence[Row]) -> list[Prediction]:
         found: dict[int, Prediction] = {}
         lengths = [len(str(row)) // 4 + 1 for row in canonical]  # about four characters a token
-        for indices in by_length(lengths, BATCH_TOKENS):
+        for indices in by_length(lengths, batch_tokens(self.model)):
             said = self.respond([canonical[index] for index in indices], generation(self.config))
             found.update(zip(indices, said, strict=True))
         return [found[index] for index in range(len(canonical))]

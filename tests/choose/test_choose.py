@@ -18,10 +18,12 @@ def test_without_a_gpu_the_smallest_model_made_for_the_task_is_chosen() -> None:
 
 
 def test_with_a_gpu_the_largest_that_trains_in_half_the_memory() -> None:
-    big = Machine(cores=16, memory=128 * 2**30, free=120 * 2**30, gpu="some GPU")
+    big = Machine(
+        cores=16, memory=16 * 2**30, free=8 * 2**30, gpu="some GPU", gpu_memory=128 * 2**30, gpu_free=120 * 2**30
+    )
     name, reason = choose("instruction", ("decoder",), big)
-    assert CATALOG[name].parameters > 10**9 and "largest" in reason
-    assert 16 * CATALOG[name].parameters <= big.free / 2
+    assert CATALOG[name].parameters > 10**9 and "largest" in reason and "half of the free memory of some GPU" in reason
+    assert 16 * CATALOG[name].parameters <= big.gpu_free / 2
 
 
 def test_a_language_model_without_a_chat_template_is_never_the_default() -> None:

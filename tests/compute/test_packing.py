@@ -165,7 +165,7 @@ def test_it_is_chosen_where_it_saves_and_never_elsewhere(llama: PreTrainedModel,
     assert packs(encoder) is None, "an encoder looks at what comes behind"
     ids, mask, _ = batch_of(20, [2, 4])
     with read(llama) as shapes:
-        with side_by_side(llama, ids, mask):
+        with side_by_side(llama, ids, ids, mask.sum(-1).tolist()):
             logits(llama, ids, mask)
             logits(llama, ids.clone(), mask)
         logits(llama, ids, mask)

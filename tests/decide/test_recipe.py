@@ -72,6 +72,24 @@ def test_what_you_ask_for_is_kept_and_said() -> None:
     assert found.config.train.batch_size == 7
 
 
+def test_a_gpu_is_used_where_there_is_one_and_its_own_arithmetic_counts() -> None:
+    gpu = dataclasses.replace(LAPTOP, gpu="some GPU", gpu_memory=80 * 2**30, gpu_free=70 * 2**30)
+    there = dataclasses.replace(situation("text-classification"), machine=gpu, bf16_gain_gpu=9.0)
+    found = decide(load(None, {}), there, {})
+    assert found.config.model.device == "cuda" and "some GPU" in found.settings["model.device"].reason
+    assert found.config.model.precision == "bf16" and "9.0 times" in found.settings["model.precision"].reason
+    asked = decide(load(None, {"model.device": "cpu"}), there, {})
+    assert asked.config.model.precision == "fp32" and asked.settings["model.device"].by == "you"
+    assert decided().config.model.device == "cpu"
+
+
+def test_what_a_gpu_cannot_hold_is_refused_by_its_own_memory() -> None:
+    small = dataclasses.replace(LAPTOP, gpu="some GPU", gpu_memory=2**30, gpu_free=2**28)
+    config = decide(load(None, {}), dataclasses.replace(situation("text-classification"), machine=small), {}).config
+    with pytest.raises(ResourceError, match=r"GiB of GPU memory; 0\.2 GiB are free"):
+        refuse_if_too_large(model(), config, 60, small)
+
+
 @pytest.mark.parametrize("task", list(TASKS))
 def test_adapters_learn_ten_times_as_fast(task: str) -> None:
     rates = {name: decided({"method.name": name}, task).config.train.lr for name in METHODS}

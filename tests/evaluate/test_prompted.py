@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny import review_rows
 
 import tuneproof as tp
@@ -62,7 +63,7 @@ def test_examples_are_of_all_labels_and_come_from_training() -> None:
 
 @pytest.fixture(scope="module")
 def chat(one_thread: None, tiny_llama: Path) -> Any:
-    return chat_model(facts(source(str(tiny_llama), say=lambda line: None)), seed=0)
+    return chat_model(facts(source(str(tiny_llama), say=lambda line: None)), seed=0, device=torch.device("cpu"))
 
 
 def test_every_row_gets_an_answer_in_its_place(chat) -> None:

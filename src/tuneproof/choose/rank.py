@@ -19,10 +19,11 @@ BYTES_PER_PARAMETER = 16  # full tuning in fp32: weight, gradient, two moments
 def choose(task: str, kinds: Sequence[str], machine: Machine) -> tuple[str, str]:
     """Name of the catalogue and the reason for it. ModelError when nothing fits the machine."""
     fit = [entry for entry in CATALOG.values() if _suits(entry, task, kinds)]
-    small = [entry for entry in fit if BYTES_PER_PARAMETER * entry.parameters <= machine.free / 2]
+    where, free = ("memory", machine.free) if machine.gpu is None else (f"memory of {machine.gpu}", machine.gpu_free)
+    small = [entry for entry in fit if BYTES_PER_PARAMETER * entry.parameters <= free / 2]
     if not small:
         raise ModelError(
-            f"No model of the catalogue for {task} trains in {machine.free / 2**30:.1f} GiB of free memory.",
+            f"No model of the catalogue for {task} trains in {free / 2**30:.1f} GiB of free {where}.",
             "Name one yourself with --model, or free some memory.",
         )
     if machine.gpu is None:
@@ -30,7 +31,7 @@ def choose(task: str, kinds: Sequence[str], machine: Machine) -> tuple[str, str]
         why = f"the smallest of {len(fit)} models known for {task}, as there is no GPU here"
     else:
         chosen = max(small, key=lambda entry: entry.parameters)
-        why = f"the largest of {len(fit)} models known for {task} that trains in half of this machine's memory"
+        why = f"the largest of {len(fit)} models known for {task} that trains in half of the free {where}"
     return chosen.name, f"{why}: {chosen.parameters / 1e6:.0f}M parameters, {chosen.licence}"
 
 

@@ -2,7 +2,7 @@
 
     prepared(model, "bf16")                  # before training: frozen weights in bf16, attention by length
     with cast_once(model, "bf16"): ...       # around a pass over many batches
-    with side_by_side(model, ids, mask): ... # around one batch: no padding, shared beginnings once
+    with side_by_side(model, ids, ...): ...  # around one batch: no padding, shared beginnings once
     summed_loss(states, head, targets)       # without all logits at once
 
 Every part has a plain counterpart that it must agree with: transformers' and peft's own layers, and train/plain.py.

@@ -11,6 +11,9 @@ scores that it saves. Forward and backward of nine heads of 64, 2,048 tokens in 
     fp32, fused             29    42    62   120     239
     fp32, plain products    24    38    67   178     407
 
+Rows that lie side by side are one call of torch's kernel for rows of various length on a GPU, in half precision, which
+is what that kernel takes; elsewhere rows of similar length are a call. A GPU's kernels are fast at any length.
+
 A pass in fp32 without gradients, which is how a model is scored and served, keeps the fused kernel at any length: the
 forward alone gains a sixth at best, and the saved folder opened without tuneproof has to say the same.
 
@@ -19,20 +22,25 @@ Entered through transformers' own table of attention functions; models that comp
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Module
+from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import dropout as drop
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from tuneproof.compute.layout import Layout
+from tuneproof.device import computed_in
+from tuneproof.place import GPU
 
 NAME = "by_length"
 UP_TO = {torch.bfloat16: 768, torch.float32: 128}  # tokens of a row; from the table above
+HALVES = (torch.bfloat16, torch.float16)
 
 
 def attention_by_length(model: Module) -> None:
@@ -40,8 +48,19 @@ def attention_by_length(model: Module) -> None:
     for module in model.modules():
         if isinstance(module, PreTrainedModel) and module.config._attn_implementation == "sdpa":
             AttentionInterface.register(NAME, attend)
-            AttentionMaskInterface.register(NAME, sdpa_mask)
+            AttentionMaskInterface.register(NAME, mask)
             module.set_attn_implementation(NAME)
+
+
+def mask(*sizes: Any, attention_mask: Tensor | None = None, **more: Any) -> Tensor | None:
+    """transformers' own mask; on a GPU it is made without looking whether it hides anything: that would be to wait.
+
+    ``Batch.inputs`` has none where nothing is hidden, which is known before.
+    """
+    if attention_mask is not None and attention_mask.device.type != "cpu":
+        more |= {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
+    found: Tensor | None = sdpa_mask(*sizes, attention_mask=attention_mask, **more)
+    return found
 
 
 def attend(
@@ -61,6 +80,11 @@ def attend(
     With ``side_by_side`` B is 1, and its rows are attended to as if each stood alone.
     """
     if side_by_side is not None:
+        half = computed_in(query)
+        if query.device.type == GPU and half in HALVES and not dropout:
+            more = {"scale": scaling, "enable_gqa": query.shape[1] != key.shape[1]}
+            tensors = (one.to(half) for one in (query, key, value))
+            return side_by_side.attend_at_once(partial(varlen_attn, **more), *tensors), None
 
         def rows(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
             return attend(module, q, k, v, seen, dropout, scaling, is_causal=seen is None, **more)[0]
@@ -69,7 +93,8 @@ def attend(
     length, keys = query.shape[2], key.shape[2]
     plain = attention_mask is None or attention_mask.dtype == torch.bool
     exact = query.dtype == torch.float32 and not torch.is_grad_enabled()  # to the bit what transformers alone says
-    if exact or length == 1 or keys > UP_TO.get(query.dtype, 0) or not plain or more.get("position_bias") is not None:
+    fused = exact or query.device.type != "cpu"  # the table is of the kernel for the CPU
+    if fused or length == 1 or keys > UP_TO.get(query.dtype, 0) or not plain or more.get("position_bias") is not None:
         found, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, is_causal=is_causal, **more
         )

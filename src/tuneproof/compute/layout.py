@@ -21,21 +21,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tuneproof.place import put
+
+HERE = torch.device("cpu")
 SAVES = 0.05  # of a batch's tokens, padding among them: less does not pay for moving the others about
 SIMILAR = 1.25  # times as long as its shortest row is the longest of a group, at most
 
 # Queries (G, H, L, D), keys and values (G, K, S, D), and which keys are seen, None for all up to a query's own place,
 # to (G, L, H, D).
 Attention = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+# torch.nn.attention.varlen.varlen_attn, or one that says the same: queries (n, H, D), keys and values (m, K, D) of rows
+# that lie one after the other, where each row's begin and end, how long the longest are, and that no query sees a key
+# behind its own, the last query of a row being its last key's. (n, H, D).
+AtOnce = Callable[..., Any]
+CAUSAL = (-1, 0)
 
 
-def layout(rows: Sequence[Sequence[int]]) -> Layout | None:
-    """How ``rows`` lie side by side; None where that saves too little."""
+def layout(rows: Sequence[Sequence[int]], device: torch.device = HERE) -> Layout | None:
+    """How ``rows`` lie side by side on ``device``; None where that saves too little."""
     padded = len(rows) * max(len(row) for row in rows)
     begin = min(_alike(rows), min(len(row) for row in rows) - 1)  # every row keeps a token of its own
     if begin * (len(rows) - 1) < SAVES * padded:
         begin = 0
-    found = Layout(begin, tuple(len(row) - begin for row in rows))
+    found = Layout(begin, tuple(len(row) - begin for row in rows), device)
     return found if padded - found.tokens >= SAVES * padded else None
 
 
@@ -52,6 +60,7 @@ class Layout:
 
     prefix: int
     rests: tuple[int, ...]  # tokens of each row behind the prefix, at least one
+    device: torch.device = HERE
 
     @property
     def tokens(self) -> int:
@@ -63,19 +72,18 @@ class Layout:
         """Row and place of each token side by side, (N,) both; the prefix is the first row's."""
         row = [0] * self.prefix + [at for at, rest in enumerate(self.rests) for _ in range(rest)]
         place = [*range(self.prefix), *(self.prefix + at for rest in self.rests for at in range(rest))]
-        return torch.tensor(row), torch.tensor(place)
+        return put(torch.tensor(row), self.device), put(torch.tensor(place), self.device)
 
     @cached_property
     def padded(self) -> Tensor:
         """(B, T): where the token of each row and place stands side by side; behind its end, the row's last token."""
         ends = [self.prefix + end for end in accumulate(self.rests)]
         longest = max(self.rests)
-        return torch.tensor(
-            [
-                [*range(self.prefix), *range(end - rest, end), *[end - 1] * (longest - rest)]
-                for rest, end in zip(self.rests, ends, strict=True)
-            ]
-        )
+        numbers = [
+            [*range(self.prefix), *range(end - rest, end), *[end - 1] * (longest - rest)]
+            for rest, end in zip(self.rests, ends, strict=True)
+        ]
+        return put(torch.tensor(numbers), self.device)
 
     def of_batch(self, padded: Tensor) -> Tensor:
         """(1, N, ...) from (B, T, ...)."""
@@ -94,8 +102,8 @@ class Layout:
             if not found or max(*found[-1], rest) > SIMILAR * min(*found[-1], rest):
                 found.append([])
             found[-1].append(rest)
-        first = [Group(0, (self.prefix,))] if self.prefix else []
-        return (*first, *(Group(self.prefix, tuple(rests)) for rests in found))
+        first = [Group(0, (self.prefix,), self.device)] if self.prefix else []
+        return (*first, *(Group(self.prefix, tuple(rests), self.device) for rests in found))
 
     def attend(self, one: Attention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """(1, N, H, D) from (1, H, N, D) and keys and values (1, K, N, D): each token sees the prefix and its row."""
@@ -106,6 +114,44 @@ class Layout:
         parts = [group.attend(one, q, k, v, *begin) for group, q, k, v in each]
         return torch.cat(parts)[None]
 
+    @cached_property
+    def spans(self) -> Spans:
+        """The same for a kernel that takes rows of various length: the prefix is a row, and begins each other."""
+        own = [*([self.prefix] if self.prefix else []), *self.rests]
+        seen = [*([self.prefix] if self.prefix else []), *(self.prefix + rest for rest in self.rests)]
+        keys = [*range(self.prefix)]
+        for end, rest in zip(accumulate(self.rests), self.rests, strict=True):
+            keys += [*range(self.prefix), *range(self.prefix + end - rest, self.prefix + end)]
+        queries, ends = ([0, *accumulate(sizes)] for sizes in (own, seen))
+        return Spans(
+            put(torch.tensor(queries, dtype=torch.int32), self.device),
+            put(torch.tensor(ends, dtype=torch.int32), self.device),
+            max(own),
+            max(seen),
+            put(torch.tensor(keys), self.device) if self.prefix else None,
+        )
+
+    def attend_at_once(self, one: AtOnce, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """``attend``, as one call."""
+        q, k, v = (found[0].transpose(0, 1) for found in (query, key, value))
+        spans = self.spans
+        if spans.keys is not None:
+            k, v = k[spans.keys], v[spans.keys]
+        ends = (spans.queries_end, spans.keys_end, spans.longest_query, spans.longest_key)
+        found: Tensor = one(q.contiguous(), k.contiguous(), v.contiguous(), *ends, window_size=CAUSAL)
+        return found[None]
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Rows one after the other."""
+
+    queries_end: Tensor  # (rows + 1,) int32: 0, then where the queries of each row end
+    keys_end: Tensor  # (rows + 1,) int32
+    longest_query: int
+    longest_key: int
+    keys: Tensor | None  # which token side by side each key is of; None: each once, in order
+
 
 @dataclass(frozen=True)
 class Group:
@@ -113,6 +159,7 @@ class Group:
 
     prefix: int
     lengths: tuple[int, ...]
+    device: torch.device = HERE
 
     @property
     def tokens(self) -> int:
@@ -130,7 +177,7 @@ class Group:
         for row, (length, end) in enumerate(zip(self.lengths, accumulate(self.lengths), strict=True)):
             into += [*range(end - length, end), *[end - 1] * (longest - length)]
             out += range(row * longest, row * longest + length)
-        return torch.tensor(into), torch.tensor(out)
+        return put(torch.tensor(into), self.device), put(torch.tensor(out), self.device)
 
     @cached_property
     def seen(self) -> Tensor | None:
@@ -138,7 +185,8 @@ class Group:
         if not self.prefix:
             return None
         longest = max(self.lengths)
-        return torch.ones(longest, self.prefix + longest, dtype=torch.bool).tril(self.prefix)[None, None]
+        wide = self.prefix + longest
+        return torch.ones(longest, wide, dtype=torch.bool, device=self.device).tril(self.prefix)[None, None]
 
     def attend(
         self, one: Attention, query: Tensor, key: Tensor, value: Tensor, first_key: Tensor, first_value: Tensor

@@ -20,6 +20,8 @@ from torch import Tensor
 from torch.nn import Identity, Linear, Module
 from torch.nn.functional import linear
 
+from tuneproof.device import computed_in
+
 
 def adapted_at_once(options: LoraConfig, model: Module) -> LoraConfig:
     """The same options, under which linear layers of ``model`` compute as said above; quantised ones are peft's."""
@@ -47,10 +49,9 @@ class AtOnce(PeftLinear):  # type: ignore[misc]
             found: Tensor = super().forward(x, *args, **kwargs)
             return found
         base = self.base_layer
-        dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
         down, up = self.lora_A[adapter].weight, self.lora_B[adapter].weight
         at_once: Tensor = _Adapted.apply(  # type: ignore[no-untyped-call]
-            x, base.weight, base.bias, down, up, self.scaling[adapter], dtype
+            x, base.weight, base.bias, down, up, self.scaling[adapter], computed_in(x)
         )
         return at_once
 

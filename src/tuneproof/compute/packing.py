@@ -1,6 +1,6 @@
 """Rows of a batch side by side: the model computes no padding, and tokens that all rows begin with once.
 
-    with side_by_side(model, batch.ids, batch.mask):
+    with side_by_side(model, batch.ids, batch.here.ids, batch.lengths):
         loss = answer.loss(model, batch)
 
 Who calls the model gives it the padded batch and gets padded states back: a hook before its stack of layers lays the
@@ -11,7 +11,7 @@ Models that are not known to hand it on, and calls that are more than a batch of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -37,11 +37,14 @@ def packs(model: Module) -> PreTrainedModel | None:
 
 
 @contextmanager
-def side_by_side(model: Module, ids: Tensor, mask: Tensor) -> Iterator[None]:
-    """Within it a call with ``ids``, (B, T), computes them side by side where that pays; padding is on the right."""
+def side_by_side(model: Module, ids: Tensor, here: Tensor, lengths: Sequence[int]) -> Iterator[None]:
+    """Within it a call with ``ids``, (B, T), computes them side by side where that pays; padding is on the right.
+
+    ``here`` are the same in the memory of this process, and ``lengths`` the tokens of each row.
+    """
     body = packs(model)
-    rows = [row[:length] for row, length in zip(ids.tolist(), mask.sum(-1).tolist(), strict=True)]
-    found = layout(rows) if body is not None else None
+    rows = [row[:length] for row, length in zip(here.tolist(), lengths, strict=True)]
+    found = layout(rows, ids.device) if body is not None else None
     with nullcontext() if body is None or found is None else laid(body, ids, found):
         yield
 
@@ -64,7 +67,7 @@ def _one_sequence(found: Layout, ids: Tensor, args: Any, given: dict[str, Any]) 
     """What the stack is called with: one sequence, and a mask of four dimensions, which models take as it is."""
     if args or given.get("input_ids") is not ids or given.get("past_key_values") is not None:
         return None  # an adapter's tokens stand before the text
-    everything = torch.ones(1, 1, 1, 1, dtype=torch.bool)
+    everything = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=ids.device)
     positions = found.sources[1][None]
     one = {"input_ids": found.of_batch(ids), "attention_mask": everything, "position_ids": positions}
     return args, {**given, **one, "side_by_side": found}

@@ -17,6 +17,7 @@ from torch.nn import Linear, Module, Parameter
 
 from tuneproof.compute.attention import attention_by_length
 from tuneproof.device import arithmetic
+from tuneproof.place import device_of
 
 
 def prepared(model: Module, precision: str) -> Module:
@@ -45,7 +46,7 @@ def cast_once(model: Module, precision: str) -> Iterator[None]:
     attention_by_length(model)
     put_back = _to_bf16(model) if precision == "bf16" else _to_fp32(model)
     try:
-        with arithmetic(precision):
+        with arithmetic(precision, device_of(model).type):
             yield
     finally:
         put_back()

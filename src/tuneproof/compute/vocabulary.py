@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.nn import Linear, Module
 from torch.nn.functional import cross_entropy
 
+from tuneproof.device import computed_in
+
 LOGITS = 2**24  # that exist at once: 64 MiB
 
 
@@ -28,9 +30,9 @@ def summed_loss(states: Tensor, head: Module, targets: Tensor, weights: Tensor |
         if weights is None:
             return cross_entropy(head(states).float(), targets, reduction="sum")
         return (cross_entropy(head(states).float(), targets, reduction="none") * weights).sum()
-    device = states.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
-    found: Tensor = _Summed.apply(states, head.weight, targets, weights, dtype)  # type: ignore[no-untyped-call]
+    found: Tensor = _Summed.apply(  # type: ignore[no-untyped-call]
+        states, head.weight, targets, weights, computed_in(states)
+    )
     return found
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tuneproof.config import DIVERGENCE_ROWS, DOCUMENT_TOKENS, FEWEST_DOCUMENTS, Config
 from tuneproof.decide.recipe import total_steps
@@ -18,6 +19,7 @@ from tuneproof.device import Machine
 from tuneproof.errors import ResourceError
 from tuneproof.memory import Peak, estimate
 from tuneproof.methods import METHODS
+from tuneproof.place import GPU
 from tuneproof.records import ModelFacts, Setting
 
 STEPS = 3  # measured, after one that warms up
@@ -76,10 +78,11 @@ def refuse_if_too_large(facts: ModelFacts, config: Config, longest: int, machine
         layers=facts.layers,
         vocabulary=0 if facts.kind == "encoder" else facts.vocabulary,
     )
-    if needed > machine.free:
+    there, free = ("GPU memory", machine.gpu_free) if config.model.device == GPU else ("memory", machine.free)
+    if needed > free:
         raise ResourceError(
-            f"A training step of {facts.name} needs about {needed / 2**30:.1f} GiB of memory; "
-            f"{machine.free / 2**30:.1f} GiB are free.",
+            f"A training step of {facts.name} needs about {needed / 2**30:.1f} GiB of {there}; "
+            f"{free / 2**30:.1f} GiB are free.",
             f"Try --set train.accumulate={2 * config.train.accumulate}, a smaller --set model.max_length, "
             "--method lora, or a smaller --model.",
         )
@@ -92,6 +95,7 @@ def measure(
     steps: Sequence[Sequence[Sequence[int]]],
     lengths: Sequence[int],
     estimated: int,
+    device: Any = None,
     least: int = 0,
     write: Callable[[int], int] | None = None,
 ) -> Cost:
@@ -103,12 +107,12 @@ def measure(
     """
     tokens = [sum(lengths[row] for micro in each for row in micro) for each in steps]
     longest = max(range(len(steps)), key=lambda index: max(lengths[row] for micro in steps[index] for row in micro))
-    with Peak() as high:
+    with Peak(device) as high:
         step(steps[longest])
     tried = steps[:STEPS]
-    took = _seconds(step, tried)
+    took = _seconds(step, tried, device)
     rows = [row for micro in steps[0] for row in micro]
-    with Peak() as pass_:
+    with Peak(device) as pass_:
         forward(rows)
     seconds = pass_.seconds / max(1, sum(lengths[row] for row in rows))
     update = 0.0
@@ -117,7 +121,7 @@ def measure(
         shares = [sum(lengths[row] for row in each[0]) / all_ for each, all_ in zip(few, tokens, strict=False)]
         update = statistics.median(
             max(0.0, small - share * whole) / (1 - share) if share < 1 else 0.0
-            for small, whole, share in zip(_seconds(step, few), took, shares, strict=True)
+            for small, whole, share in zip(_seconds(step, few, device), took, shares, strict=True)
         )
     rate = statistics.median(
         max(0.0, whole - update) / max(1, count) for whole, count in zip(took, tokens, strict=False)
@@ -127,10 +131,12 @@ def measure(
     return Cost(rate * statistics.mean(lengths), rate, seconds, high.bytes, estimated, update, written)
 
 
-def _seconds(step: Callable[[Sequence[Sequence[int]]], None], steps: Sequence[Sequence[Sequence[int]]]) -> list[float]:
+def _seconds(
+    step: Callable[[Sequence[Sequence[int]]], None], steps: Sequence[Sequence[Sequence[int]]], device: Any
+) -> list[float]:
     found = []
     for one in steps:
-        with Peak() as took:
+        with Peak(device) as took:
             step(one)
         found.append(took.seconds)
     return found

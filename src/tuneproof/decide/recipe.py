@@ -8,7 +8,7 @@ The rules stand in the order in which they build on each other. Nothing is measu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from tuneproof.config import Config
 from tuneproof.device import BF16_PAYS, Machine
 from tuneproof.errors import ConfigError, ModelError
 from tuneproof.methods import METHODS, method, refusal
+from tuneproof.place import GPU
 from tuneproof.records import ModelFacts, Setting
 from tuneproof.tasks import TASKS, Answer
 
@@ -67,6 +68,7 @@ class Situation:
     machine: Machine
     bf16_gain: float
     labels: int = 0  # among which it chooses; 0 where there is no set of them
+    bf16_gain_gpu: float = 1.0  # of its GPU, where it has one
 
 
 def decide(config: Config, situation: Situation, given: Mapping[str, Setting]) -> Decided:
@@ -77,7 +79,7 @@ def decide(config: Config, situation: Situation, given: Mapping[str, Setting]) -
     settings = {
         name: given.get(name, Setting(config.get(name), "you asked for it", "you")) for name in sorted(config.asked)
     }
-    for rule in (_method, _untrained, _precision, _passes, _training, _rates, _pace, _validation, _answers, _retained):
+    for rule in RULES:
         for name, (value, reason) in rule(config, situation).items():
             if config.get(name) is None and not _idle(name, config, situation.answer):
                 settings[name] = Setting(value, reason, "rule")
@@ -132,9 +134,16 @@ def _untrained(config: Config, at: Situation) -> Values:
     return {} if at.facts.trained else UNTRAINED.get(at.facts.kind, {})
 
 
+def _device(config: Config, at: Situation) -> Values:
+    if at.machine.gpu is None:
+        return {"model.device": ("cpu", "torch sees no GPU here")}
+    return {"model.device": (GPU, f"there is one: {at.machine.gpu}")}
+
+
 def _precision(config: Config, at: Situation) -> Values:
-    gain = f"a bf16 matrix product is {at.bf16_gain:.1f} times as fast as an fp32 one here"
-    training = "bf16" if at.bf16_gain >= BF16_PAYS else "fp32"
+    faster = at.bf16_gain if config.model.device != GPU else at.bf16_gain_gpu
+    gain = f"a bf16 matrix product is {faster:.1f} times as fast as an fp32 one here"
+    training = "bf16" if faster >= BF16_PAYS else "fp32"
     if at.facts.parameters <= SMALL:
         scoring = ("fp32", f"{at.facts.parameters / 1e6:.0f}M parameters are scored quickly in full precision")
     else:
@@ -223,6 +232,21 @@ def _retained(config: Config, at: Situation) -> Values:
     count = max(RETAINED[0], min(RETAINED[1], at.train_rows))
     most = f"as many as there are rows to train on, but {RETAINED[0]} to {RETAINED[1]}"
     return {"evaluate.retain_documents": (count, most)}
+
+
+RULES: tuple[Callable[[Config, Situation], Values], ...] = (
+    _method,
+    _untrained,
+    _device,
+    _precision,
+    _passes,
+    _training,
+    _rates,
+    _pace,
+    _validation,
+    _answers,
+    _retained,
+)
 
 
 def total_steps(config: Config, rows: int) -> int:

@@ -20,7 +20,8 @@ import torch
 
 from tuneproof.compute import cast_once
 from tuneproof.modalities import Example
-from tuneproof.predict import BATCH_TOKENS, Predictor, by_length, predict_examples
+from tuneproof.place import batch_tokens
+from tuneproof.predict import Predictor, by_length, predict_examples
 from tuneproof.records import Prediction
 from tuneproof.run import Run
 from tuneproof.stats.calibration import calibration_error, fit_temperature
@@ -100,9 +101,9 @@ def logits(predictor: Predictor, examples: Sequence[Example]) -> np.ndarray[Any,
     """(rows, classes), in the order of ``examples``, before any temperature."""
     found = np.empty((len(examples), len(predictor.schema.choices)))
     with cast_once(predictor.model, predictor.config.evaluate.precision), torch.inference_mode():
-        for indices in by_length([len(example) for example in examples], BATCH_TOKENS):
-            batch = predictor.encoder.collate([examples[index] for index in indices])
-            found[indices] = predictor.answer.logits(predictor.model, batch).numpy()
+        for indices in by_length([len(example) for example in examples], batch_tokens(predictor.model)):
+            batch = predictor.encoder.collate([examples[index] for index in indices]).beside(predictor.model)
+            found[indices] = predictor.answer.logits(predictor.model, batch).cpu().numpy()
     return found
 
 

@@ -1,6 +1,6 @@
 """What a chat model does with a classification task when it is only asked: zero-shot, and with examples shown.
 
-    found = prompted(chat_model(facts, seed=0), asking, tuned_predictions, say)
+    found = prompted(chat_model(facts, seed=0, device=device), asking, tuned_predictions, say)
 
 Three wordings are tried on validation rows and the best one is kept, for each way by itself: a prompt that nobody
 worked on is no fair opponent. An answer is a label when it says one; what says none is wrong and keeps its row. Asking
@@ -22,7 +22,8 @@ from torch.nn import Module
 
 from tuneproof.evaluate import measure
 from tuneproof.modalities import ChatEncoder
-from tuneproof.predict import BATCH_TOKENS, by_length
+from tuneproof.place import batch_tokens
+from tuneproof.predict import by_length
 from tuneproof.records import Generation, ModelFacts, Prediction, Schema
 from tuneproof.stats.verdicts import verdict
 from tuneproof.tasks import columns, task
@@ -64,10 +65,10 @@ class Asking:
     ids: Sequence[str]  # of the test rows
 
 
-def chat_model(facts: ModelFacts, seed: int) -> ChatModel:
-    """The model in fp32, as the task of chat models opens it."""
+def chat_model(facts: ModelFacts, seed: int, device: torch.device) -> ChatModel:
+    """The model in fp32 on ``device``, as the task of chat models opens it."""
     answer, folder = task(WRITER).answer, Path(facts.path)
-    model = answer.model(folder, Schema(WRITER, "", {}, (), None, ()), seed=seed).eval()
+    model = answer.model(folder, Schema(WRITER, "", {}, (), None, ()), seed=seed).eval().to(device)
     return ChatModel(facts.name, model, ChatEncoder(folder, min(facts.context, answer.length_limit)))
 
 
@@ -112,7 +113,7 @@ def ask(
     lengths = [answer.length(prompt, chat.encoder) for prompt in prompts]
     said: dict[int, Prediction] = {}
     with torch.inference_mode():
-        for indices in by_length(lengths, BATCH_TOKENS):
+        for indices in by_length(lengths, batch_tokens(chat.model)):
             part = [prompts[i] for i in indices]
             written = answer.respond(chat.model, chat.encoder, part, Generation(longest + 8))
             said.update(zip(indices, written, strict=True))

@@ -23,6 +23,7 @@ from tuneproof.config import DIVERGENCE_ROWS, DOCUMENT_TOKENS
 from tuneproof.evaluate.gapped import gapped
 from tuneproof.evaluate.retain import Document
 from tuneproof.modalities import IGNORED, Batch, Example, TextEncoder
+from tuneproof.place import device_of, put
 from tuneproof.predict import Predictor, by_length
 from tuneproof.stats.paired import difference
 from tuneproof.tasks import task
@@ -49,8 +50,8 @@ def readings(predictor: Predictor, texts: Sequence[Document]) -> list[Reading]:
     found: dict[int, Reading] = {}
     with cast_once(predictor.model, predictor.config.evaluate.precision), torch.inference_mode():
         for indices in by_length([len(example) for example in examples], CHUNK_TOKENS):
-            batch = predictor.encoder.collate([examples[index] for index in indices])
-            nll, hit = _each_token(predictor, batch)
+            batch = predictor.encoder.collate([examples[index] for index in indices]).beside(predictor.model)
+            nll, hit = (each.cpu() for each in _each_token(predictor, batch))
             counts = _learnt(batch)
             for index, losses, hits in zip(indices, torch.split(nll, counts), torch.split(hit, counts), strict=True):
                 found[index] = Reading(float(losses.mean()), hits.bool().numpy())
@@ -69,12 +70,14 @@ def _each_token(predictor: Predictor, batch: Batch) -> tuple[Tensor, Tensor]:
     if batch.target is None:
         return each_token(predictor.model, batch)
     logits = predictor.answer.logits(predictor.model, batch)
-    truth = batch.target[batch.target != IGNORED]
+    assert batch.here.target is not None
+    truth = batch.target.flatten()[batch.places(batch.here.target != IGNORED)]
     return functional.cross_entropy(logits, truth, reduction="none"), logits.argmax(-1) == truth
 
 
 def _learnt(batch: Batch) -> list[int]:
     """How many tokens of each row are learnt."""
+    batch = batch.here
     where = batch.targets if batch.target is None else batch.target != IGNORED
     counts: list[int] = where.sum(-1).tolist()
     return counts
@@ -94,9 +97,9 @@ def divergence(tuned: Predictor, base: Predictor, rows: Sequence[Example]) -> di
     precision = tuned.config.evaluate.precision
     with cast_once(base.model, precision), cast_once(tuned.model, precision), torch.inference_mode():
         for indices in by_length([len(example) for example in chosen], CHUNK_TOKENS):
-            batch = tuned.encoder.collate([chosen[index] for index in indices])
+            batch = tuned.encoder.collate([chosen[index] for index in indices]).beside(tuned.model)
             logs = [functional.log_softmax(p.answer.logits(p.model, batch), -1) for p in (base, tuned)]  # (N, vocab)
-            each = (logs[0].exp() * (logs[0] - logs[1])).sum(-1)
+            each = (logs[0].exp() * (logs[0] - logs[1])).sum(-1).cpu()
             for index, part in zip(indices, torch.split(each, _learnt(batch)), strict=True):
                 per_row[index] = float(part.mean()) if len(part) else 0.0
     if len(chosen) < 2:
@@ -121,7 +124,7 @@ def masked_models(tuned: Any, folder: Path) -> list[Module] | None:
         return None
     second = AutoModelForMaskedLM.from_pretrained(folder, **options)
     second.base_model.load_state_dict(tuned.base_model.state_dict(), strict=False)  # one side may have no pooler
-    return [first.eval(), second.eval()]
+    return [head.eval().to(device_of(tuned)) for head in (first, second)]
 
 
 def masked_readings(head: Module, base: Predictor, texts: Sequence[Document]) -> list[Reading]:
@@ -137,7 +140,8 @@ def masked_readings(head: Module, base: Predictor, texts: Sequence[Document]) ->
             masked = _padded([hidden[index] for index in indices], batch.ids.shape[1]) & (batch.mask > 0)
             masked[:, 1] |= ~masked.any(-1)  # a short text still has one
             ids = batch.ids.masked_fill(masked, tokenizer.mask_token_id)
-            logits = head(input_ids=ids, attention_mask=batch.mask).logits.float()
+            device = device_of(head)
+            logits = head(input_ids=put(ids, device), attention_mask=put(batch.mask, device)).logits.float().cpu()
             for row, index in enumerate(indices):
                 where = masked[row]
                 own, truth = logits[row][where], batch.ids[row][where]

@@ -34,6 +34,7 @@ from tuneproof.evaluate.slices import slice_names
 from tuneproof.memory import peak
 from tuneproof.methods import METHODS, merged
 from tuneproof.modalities import Example
+from tuneproof.place import reachable
 from tuneproof.predict import Known, Predictor
 from tuneproof.records import ModelFacts, Prediction, Row, Schema, Table
 from tuneproof.run import Run, write_atomically
@@ -199,7 +200,8 @@ def _prompted(
         return None
     rows = {name: [answer.texts(row) for row in each.rows()] for name, each in _sides(subject, table)}
     asking = Asking(subject.schema.labels, rows["train"], rows["validation"], rows["test"], table.columns["id"])
-    return prompted(chat_model(subject.opponent, subject.config.train.seed), asking, predictions, say)
+    chat = chat_model(subject.opponent, subject.config.train.seed, reachable(subject.config.model.device))
+    return prompted(chat, asking, predictions, say)
 
 
 def _sides(subject: Subject, test: Table) -> list[tuple[str, Table]]:

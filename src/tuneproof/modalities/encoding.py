@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import Module
+
+from tuneproof.place import device_of, put
 
 IGNORED = -100  # the tag of a token that carries no loss, as torch's cross entropy has it
 
@@ -69,7 +72,11 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Sequences padded to one length: S of them, one per example unless examples have parts. B examples, T tokens."""
+    """Sequences padded to one length: S of them, one per example unless examples have parts. B examples, T tokens.
+
+    ``beside`` puts it where a model computes. What Python needs to know of it is read from ``here``, which stays where
+    it was made: nobody has to wait for another device to say how long a row is.
+    """
 
     ids: Tensor  # (S, T) int64
     mask: Tensor  # (S, T) int64, 1 for tokens and 0 for padding
@@ -85,14 +92,37 @@ class Batch:
     target: Tensor | None = None  # (S, U) int64, IGNORED where there is no loss
     weights: Tensor | None = None  # (S, T) fp32, 0 where there is no loss; None: every unit counts 1
     about: Sequence[Any] = ()  # (B,) of the examples
+    made: Batch | None = None  # what this is a copy of, on another device
 
     def __len__(self) -> int:
-        return int(self.owner[-1]) + 1
+        return int(self.here.owner[-1]) + 1
+
+    @property
+    def here(self) -> Batch:
+        """The same in the memory of this process."""
+        return self if self.made is None else self.made
+
+    def beside(self, model: Module) -> Batch:
+        """The same on the device of ``model``."""
+        device = device_of(model)
+        if self.ids.device == device:
+            return self
+        tensors = {one.name: getattr(self, one.name) for one in fields(self)}
+        moved: dict[str, Any] = {n: put(value, device) for n, value in tensors.items() if isinstance(value, Tensor)}
+        return replace(self, **moved, made=self)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each sequence."""
+        found: list[int] = self.here.mask.sum(-1).tolist()
+        return found
 
     @property
     def inputs(self) -> dict[str, Tensor]:
-        """What every transformers model is called with."""
+        """What every transformers model is called with; on another device, without a mask that hides nothing."""
         found = {"input_ids": self.ids, "attention_mask": self.mask}
+        if self.made is not None and min(self.lengths) == self.ids.shape[1]:
+            del found["attention_mask"]
         return found if self.types is None else {**found, "token_type_ids": self.types}
 
     @property
@@ -100,6 +130,13 @@ class Batch:
         """(S, T) bool: the tokens that a causal model is asked for; never the first, before which nothing comes."""
         assert self.loss is not None
         return torch.cat([torch.zeros_like(self.loss[:, :1]), self.loss[:, 1:]], dim=1)
+
+    def places(self, where: Tensor) -> Tensor:
+        """(N,): the numbers, row after row, of the places that ``where``, a tensor (S, T) bool of ``here``, is true at.
+
+        A mask would pick the same ones, and wait for the device to count them.
+        """
+        return put(where.flatten().nonzero()[:, 0], self.ids.device)
 
 
 @dataclass(frozen=True, slots=True)

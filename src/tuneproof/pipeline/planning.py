@@ -26,6 +26,7 @@ from tuneproof.evaluate import divided
 from tuneproof.memory import peak
 from tuneproof.pipeline.ready import Ready
 from tuneproof.pipeline.view import View
+from tuneproof.place import GPU, device_of, place
 from tuneproof.predict import Predictor, generation, predict_examples
 from tuneproof.records import Setting
 from tuneproof.run import Run
@@ -49,16 +50,19 @@ def plan_stage(run: Run, ready: Ready, view: View) -> tuple[Work, int]:
 def make_plan(ready: Ready, view: View, spent: float = 0.0) -> dict[str, Any]:
     """Rules, then a few measured steps, then what the budget asks for, of which ``spent`` seconds are gone."""
     began = time.monotonic()
+    place(ready.config.model.device)  # a GPU that was asked for is there
     examples = ready.encoded.examples
     longest = max(len(example) for example in examples["train"])
+    this = machine()
     situation = Situation(
         ready.task.answer,
         ready.facts,
         train_rows=len(examples["train"]),
         longest=longest,
         learnt=round(ready.encoded.counts["train"]["loss"]["p95"]),
-        machine=machine(),
+        machine=this,
         bf16_gain=bf16_gain(),
+        bf16_gain_gpu=bf16_gain(GPU) if this.gpu else 1.0,
         labels=len(ready.schema.choices),
     )
     ready = _balanced(ready)
@@ -132,6 +136,7 @@ def _measured(ready: Ready, config: Config, longest: int) -> tuple[Cost, dict[st
         order,
         lengths,
         estimated,
+        device_of(state.model),
         _least_batch(ready),
         _writing(state.model, ready, config),
     )

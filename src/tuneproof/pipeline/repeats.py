@@ -23,6 +23,7 @@ from tuneproof.evaluate.repeated import FOLDER
 from tuneproof.evaluate.score import scored_rows
 from tuneproof.modalities import Example
 from tuneproof.pipeline.view import View
+from tuneproof.place import place
 from tuneproof.predict import Predictor, open_model, predict_examples
 from tuneproof.prepare.tokens import Encoded
 from tuneproof.records import Job
@@ -105,6 +106,7 @@ def _score(
 ) -> None:
     """Per-item scores, at a temperature and by a threshold of its own; the weights are not kept."""
     model = open_model(work.answer, work.schema, work.config, work.base, inner.model)
+    model.to(place(work.config.model.device))
     tuned = Predictor(model.eval(), work.answer, work.encoder, work.schema, work.config)
     tuned = calibrate(inner, tuned, spared, view.say)
     said = predict_examples(tuned.model, tuned.answer, tuned.encoder, test, work.config.evaluate.precision)

@@ -78,5 +78,6 @@ class ByChat(ABC):
 
 def questions(batch: Batch) -> list[list[int]]:
     """Ids of what comes before the answer of each row, or all of it where there is no answer."""
+    batch = batch.here
     lengths = (batch.mask.sum(-1) if batch.loss is None else batch.loss.int().argmax(-1)).tolist()
     return [ids[:length] for ids, length in zip(batch.ids.tolist(), lengths, strict=True)]

@@ -22,6 +22,7 @@ from torch.nn import Module, functional
 from tuneproof.config import Data
 from tuneproof.errors import DataError
 from tuneproof.modalities import Batch, Encoder, Example, Piece, TextEncoder
+from tuneproof.place import put
 from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema, Scores, Table
 from tuneproof.tasks import layouts, metrics, pairs, quantities, rules, several
 from tuneproof.tasks.pretrained import load_pretrained
@@ -189,7 +190,7 @@ class Classification:
         each = functional.cross_entropy(logits, batch.labels, reduction="none")  # (B,)
         if self.emphasis.gamma:
             return (each * (1 - torch.exp(-each)) ** self.emphasis.gamma).sum()
-        weights = torch.tensor(self.emphasis.weights, device=each.device)
+        weights = put(torch.tensor(self.emphasis.weights), each.device)
         return (each * weights[batch.labels]).sum()
 
     def logits(self, model: Module, batch: Batch) -> Tensor:
@@ -202,10 +203,10 @@ class Classification:
         return found
 
     def predict(self, model: Module, batch: Batch) -> list[Prediction]:
-        logits = self.logits(model, batch)
+        logits, batch = self.logits(model, batch).cpu(), batch.here
         logs = torch.log_softmax(logits / self.temperature, dim=-1)  # (B, classes)
         names = self.names(model)
-        lengths = batch.mask.sum(-1).tolist()
+        lengths = batch.lengths
         said = self.marked([self._one(row, names, batch, index, lengths[index]) for index, row in enumerate(logs)])
         if self.temperature == 1 or batch.labels is None:
             return said
@@ -259,7 +260,8 @@ class Classification:
 
     def respond(self, model: Module, encoder: Encoder, rows: Sequence[Row], how: Generation) -> list[Prediction]:
         """Labels with probabilities for rows nobody has labelled."""
-        return self.predict(model, encoder.collate([self.example(self.without_truth(row), encoder) for row in rows]))
+        examples = [self.example(self.without_truth(row), encoder) for row in rows]
+        return self.predict(model, encoder.collate(examples).beside(model))
 
     def finish(self, folder: Path, encoder: Encoder, how: Generation) -> None:
         pass

@@ -30,7 +30,7 @@ class Watched(StoppingCriteria):  # type: ignore[misc]
 
     def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
         """(rows,) bool."""
-        return torch.tensor(self.watch(input_ids[:, self.prompt :].tolist()), dtype=torch.bool)
+        return torch.tensor(self.watch(input_ids[:, self.prompt :].tolist()), dtype=torch.bool, device=input_ids.device)
 
 
 class Drawn(LogitsProcessor):  # type: ignore[misc]

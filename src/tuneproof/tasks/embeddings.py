@@ -23,6 +23,7 @@ from torch.nn import Module, functional
 from tuneproof.config import Data
 from tuneproof.errors import DataError
 from tuneproof.modalities import Batch, Encoder, Example, Piece, TextEncoder
+from tuneproof.place import put
 from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema, Scores, Table
 from tuneproof.tasks import layouts, metrics
 from tuneproof.tasks.pretrained import load_pretrained
@@ -166,7 +167,8 @@ class Embeddings(Likeliest):
         if len(batch.about[0].texts) == 1:
             return labelled_loss(vectors, [about.alike for about in batch.about])
         texts = [text for about in batch.about for text in about.texts]
-        first = torch.cat([torch.ones(1, dtype=torch.bool), batch.owner[1:] != batch.owner[:-1]])
+        owner = batch.here.owner
+        first = torch.cat([torch.ones(1, dtype=torch.bool), owner[1:] != owner[:-1]])
         return pair_loss(vectors, first, texts)
 
     def logits(self, model: Module, batch: Batch) -> Tensor:
@@ -181,8 +183,8 @@ class Embeddings(Likeliest):
 
     def predict(self, model: Module, batch: Batch) -> list[Prediction]:
         """The vectors of each row; what is near is seen when all rows are there."""
-        vectors, owners = self.vectors(model, batch).tolist(), batch.owner.tolist()
-        lengths = batch.mask.sum(-1).tolist()
+        vectors, owners = self.vectors(model, batch).tolist(), batch.here.owner.tolist()
+        lengths = batch.lengths
         of: list[list[list[float]]] = [[] for _ in batch.about]
         tokens = [0] * len(batch.about)
         for owner, vector, length in zip(owners, vectors, lengths, strict=True):
@@ -214,8 +216,8 @@ class Embeddings(Likeliest):
     def respond(self, model: Module, encoder: Encoder, rows: Sequence[Row], how: Generation) -> list[Prediction]:
         """The vector of each text."""
         assert isinstance(encoder, TextEncoder)
-        batch = encoder.collate([encoder.encode(row["text"]) for row in rows])
-        lengths = batch.mask.sum(-1).tolist()
+        batch = encoder.collate([encoder.encode(row["text"]) for row in rows]).beside(model)
+        lengths = batch.lengths
         vectors = self.vectors(model, batch).tolist()
         return [Prediction(vector, tokens_in=n) for vector, n in zip(vectors, lengths, strict=True)]
 
@@ -267,16 +269,18 @@ def pair_loss(vectors: Tensor, first: Tensor, texts: Sequence[str]) -> Tensor:
     vectors (S, d), ``first`` (S,) says which are the texts that are sought for; the one behind is the positive.
     A text equal to the own positive, or to the positive of an equal text, is no wrong answer and is left out.
     """
-    starts = first.nonzero()[:, 0].tolist()
-    others = (~first).nonzero()[:, 0].tolist()
-    logits = SCALE * vectors[first] @ vectors[~first].T  # (B, texts that are looked through)
+    asked, looked_through = first.nonzero()[:, 0], (~first).nonzero()[:, 0]
+    starts, others = asked.tolist(), looked_through.tolist()
+    device = vectors.device
+    logits = SCALE * vectors[put(asked, device)] @ vectors[put(looked_through, device)].T  # (B, other texts)
     right: dict[str, set[str]] = {}
     for start in starts:
         right.setdefault(texts[start], set()).add(texts[start + 1])
     own = [others.index(start + 1) for start in starts]
     equal = torch.tensor([[texts[other] in right[texts[start]] for other in others] for start in starts])
     equal[torch.arange(len(own)), own] = False
-    return functional.cross_entropy(logits.masked_fill(equal, float("-inf")), torch.tensor(own), reduction="sum")
+    right_ones = put(torch.tensor(own), device)
+    return functional.cross_entropy(logits.masked_fill(put(equal, device), float("-inf")), right_ones, reduction="sum")
 
 
 def labelled_loss(vectors: Tensor, labels: Sequence[str | None]) -> Tensor:
@@ -285,8 +289,8 @@ def labelled_loss(vectors: Tensor, labels: Sequence[str | None]) -> Tensor:
     A row whose label no other row of the batch has adds nothing.
     """
     number = {label: index for index, label in enumerate(dict.fromkeys(labels))}
-    codes = torch.tensor([number[label] for label in labels])
-    itself = torch.eye(len(labels), dtype=torch.bool)
+    codes = put(torch.tensor([number[label] for label in labels]), vectors.device)
+    itself = torch.eye(len(labels), dtype=torch.bool, device=vectors.device)
     same = (codes[:, None] == codes[None, :]) & ~itself  # (B, B)
     logs = (SCALE * vectors @ vectors.T).masked_fill(itself, float("-inf")).log_softmax(-1)
     count = same.sum(-1).clamp(min=1)

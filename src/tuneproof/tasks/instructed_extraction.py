@@ -144,7 +144,7 @@ class InstructedExtraction(ByChat, TokenClassification):
     def respond(self, model: Module, encoder: Encoder, rows: Sequence[Row], how: Generation) -> list[Prediction]:
         """Entities of rows nobody has tagged."""
         asked = [self.example({"text": row["text"], "words": row.get("words")}, encoder) for row in rows]
-        return self.predict(model, encoder.collate(asked))
+        return self.predict(model, encoder.collate(asked).beside(model))
 
     def finish(self, folder: Path, encoder: Encoder, how: Generation) -> None:
         """How a program that writes freely gets its lines: greedy, and nothing keeps it from repeating words."""

@@ -22,6 +22,7 @@ from tuneproof.compute import loss_and_hit, summed_loss
 from tuneproof.config import Data
 from tuneproof.methods import prompted
 from tuneproof.modalities import Batch, ChatEncoder, Encoder, Example, NotShown, Piece
+from tuneproof.place import device_of, put
 from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema, Scores, Table
 from tuneproof.tasks import layouts
 from tuneproof.tasks.drawing import Watch, Watched, drawing
@@ -37,14 +38,14 @@ RESCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head
 Allowed = Callable[[int, Sequence[int]], list[int]]  # row, and the ids written for it -> those that may come next
 
 
-def logits_at(model: Module, inputs: Mapping[str, Tensor], where: Tensor) -> Tensor:
-    """(N, vocabulary), fp32: what a causal model says at the N places of ``where``, (B, T) bool, and nowhere else."""
-    states, head = states_at(model, inputs, where)
+def logits_at(model: Module, inputs: Mapping[str, Tensor], at: Tensor) -> Tensor:
+    """(N, vocabulary), fp32: what a causal model says at the places ``at``, (N,) of B x T, and nowhere else."""
+    states, head = states_at(model, inputs, at)
     found: Tensor = head(states).float()
     return found
 
 
-def states_at(model: Module, inputs: Mapping[str, Tensor], where: Tensor) -> tuple[Tensor, Module]:
+def states_at(model: Module, inputs: Mapping[str, Tensor], at: Tensor) -> tuple[Tensor, Module]:
     """What ``logits_at`` is made of: states at the N places, and the layer that makes logits of them.
 
     Where logits are more than a layer's product they are the states, and the layer hands them on.
@@ -52,16 +53,18 @@ def states_at(model: Module, inputs: Mapping[str, Tensor], where: Tensor) -> tup
     causal = model if isinstance(model, PreTrainedModel) else model.get_base_model()  # type: ignore[operator]
     config: Mapping[str, Any] = causal.config.to_dict()
     if prompted(model):  # the tokens before the text have logits too
-        return model(**inputs).logits[:, -where.shape[1] :][where], Identity()
+        logits, length = model(**inputs).logits, inputs["input_ids"].shape[1]
+        return logits[at // length, at % length + logits.shape[1] - length], Identity()
     if any(config.get(key) for key in RESCALED):
-        return causal(**inputs, use_cache=False).logits[where], Identity()
+        return causal(**inputs, use_cache=False).logits.flatten(0, 1)[at], Identity()
     states = causal.base_model(**inputs, use_cache=False)
-    return states.last_hidden_state[where], causal.get_output_embeddings()
+    return states.last_hidden_state.flatten(0, 1)[at], causal.get_output_embeddings()
 
 
 def each_token(model: Module, batch: Batch) -> tuple[Tensor, Tensor]:
     """Of the learnt tokens, row after row: the loss of each, and 1 where it is the likeliest; no gradient."""
-    return loss_and_hit(*states_at(model, batch.inputs, _before(batch)), batch.ids[batch.targets])
+    at = _learnt(batch)
+    return loss_and_hit(*states_at(model, batch.inputs, at - 1), batch.ids.flatten()[at])
 
 
 class Instruction(Likeliest):
@@ -120,12 +123,13 @@ class Instruction(Likeliest):
         return load_pretrained(self.auto, folder, seed=seed)
 
     def loss(self, model: Module, batch: Batch) -> Tensor:
-        weights = None if batch.weights is None else batch.weights[batch.targets]
-        return summed_loss(*states_at(model, batch.inputs, _before(batch)), batch.ids[batch.targets], weights)
+        at = _learnt(batch)
+        weights = None if batch.weights is None else batch.weights.flatten()[at]
+        return summed_loss(*states_at(model, batch.inputs, at - 1), batch.ids.flatten()[at], weights)
 
     def logits(self, model: Module, batch: Batch) -> Tensor:
         """Of the learnt tokens, row after row."""
-        return logits_at(model, batch.inputs, _before(batch))
+        return logits_at(model, batch.inputs, _learnt(batch) - 1)
 
     def at_temperature(self, temperature: float) -> Instruction:
         assert temperature == 1, "a temperature is fitted for a fixed set of classes"
@@ -139,9 +143,9 @@ class Instruction(Likeliest):
 
     def predict(self, model: Module, batch: Batch) -> list[Prediction]:
         """Loss per learnt token of each row under the model, the reference answer given (no generation)."""
-        nll, hit = each_token(model, batch)
+        (nll, hit), batch = (found.cpu() for found in each_token(model, batch)), batch.here
         counts = batch.targets.sum(-1).tolist()
-        lengths = batch.mask.sum(-1).tolist()
+        lengths = batch.lengths
         predictions = []
         for n, tokens, losses, hits in zip(
             counts, lengths, torch.split(nll, counts), torch.split(hit, counts), strict=True
@@ -250,6 +254,7 @@ def continued(
     """What the model writes after each prompt, end and padding included; only ids that ``allowed`` gives, if any."""
     longest = max(len(prompt) for prompt in prompts)
     pad, stops = encoder.tokenizer.pad_token_id, encoder.stops
+    device = device_of(model)
     ids = torch.tensor([[pad] * (longest - len(prompt)) + [*prompt] for prompt in prompts])
     mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
 
@@ -260,8 +265,8 @@ def continued(
 
     with torch.no_grad():
         out = model.generate(  # type: ignore[operator]
-            input_ids=ids,
-            attention_mask=mask,
+            input_ids=put(ids, device),
+            attention_mask=put(mask, device),
             max_new_tokens=how.max_new_tokens,
             repetition_penalty=how.repetition_penalty,
             no_repeat_ngram_size=how.no_repeat_ngram,
@@ -271,7 +276,8 @@ def continued(
             prefix_allowed_tokens_fn=next_ids if allowed is not None else None,
             **drawing(how, seeds or [how.seed] * len(prompts)),
         )
-    return [row[longest:].tolist() for row in out]
+    written: list[list[int]] = out[:, longest:].tolist()
+    return written
 
 
 def stops_at(ids: Sequence[int], stops: Sequence[int]) -> int | None:
@@ -279,7 +285,6 @@ def stops_at(ids: Sequence[int], stops: Sequence[int]) -> int | None:
     return next((index for index, id in enumerate(ids) if id in stops), None)
 
 
-def _before(batch: Batch) -> Tensor:
-    """(B, T) bool: at t where the token at t + 1 is learnt."""
-    targets = batch.targets
-    return torch.cat([targets[:, 1:], torch.zeros_like(targets[:, :1])], dim=1)
+def _learnt(batch: Batch) -> Tensor:
+    """The places of the N learnt tokens, row after row; none begins a row, so each is asked for at the place before."""
+    return batch.places(batch.here.targets)

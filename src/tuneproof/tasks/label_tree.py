@@ -21,6 +21,7 @@ from torch.nn import Module
 
 from tuneproof.methods import prompted
 from tuneproof.modalities import padded
+from tuneproof.place import device_of, put
 
 # Types of models that look where a mask of four dimensions says, at the positions they are given: a test holds it.
 BRANCHING = ("llama", "qwen2", "qwen3", "gpt2", "gpt_neox", "granite", "olmo2")
@@ -124,9 +125,13 @@ def _read(model: Module, questions: Sequence[Sequence[int]], labels: Tree, logit
     where = torch.zeros(ids.shape, dtype=torch.bool)
     for row, question in enumerate(questions):
         where[row, len(question) - 1 : len(question) + len(behind)] = True
-    logits = logits_at(model, {"input_ids": ids, **_looks(model, questions, labels, ids)}, where)
+    inputs = {"input_ids": ids, **_looks(model, questions, labels, ids)}
+    device = device_of(model)
+    at = put(where.flatten().nonzero()[:, 0], device)
+    logits = logits_at(model, {name: put(value, device) for name, value in inputs.items()}, at)
     logits = logits.view(len(questions), len(behind) + 1, -1)  # (B, 1 + inner, vocabulary)
-    told = logits[:, labels.sources, torch.tensor(labels.ids)] - logits.logsumexp(-1)[:, labels.sources]  # (B, nodes)
+    sources, nodes = put(labels.sources, device), put(torch.tensor(labels.ids), device)
+    told = (logits[:, sources, nodes] - logits.logsumexp(-1)[:, sources]).cpu()  # (B, nodes)
     return (told.double() @ labels.labels).float()
 
 

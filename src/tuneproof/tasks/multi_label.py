@@ -84,12 +84,12 @@ class MultiLabel(Classification):
         return rules.each_rule(special.expit(logits), truth, schema.several)
 
     def predict(self, model: Module, batch: Batch) -> list[Prediction]:
-        logits = self.logits(model, batch).double()
+        logits, batch = self.logits(model, batch).cpu().double(), batch.here
         names: dict[int, str] = model.config.id2label  # type: ignore[union-attr,assignment]
         labels = [names[at] for at in range(logits.shape[1])]
         shares = special.expit(logits.numpy() / self.temperature)
         from_ = np.array([rules.threshold(self.decides, label) for label in labels])
-        lengths = batch.mask.sum(-1).tolist()
+        lengths = batch.lengths
         found = []
         for index, row in enumerate(shares):
             truth = None if batch.values is None else (batch.values[index] > 0).numpy()

@@ -23,6 +23,7 @@ from tuneproof.config import Data
 from tuneproof.errors import DataError
 from tuneproof.modalities import Batch, Encoder, Example, Piece, TextEncoder
 from tuneproof.modalities.text import Window
+from tuneproof.place import put
 from tuneproof.records import Column, Generation, Guess, Prediction, Row, Schema, Scores, Table
 from tuneproof.tasks import layouts, metrics, questions
 from tuneproof.tasks.pretrained import load_pretrained
@@ -149,29 +150,29 @@ class QuestionAnswering(Likeliest):
         """(2, S, T) in fp32: start and end of each token, out of reach where no answer can be."""
         out = model(**batch.inputs)
         both = torch.stack([out.start_logits, out.end_logits]).float()
-        open_ = torch.zeros_like(batch.mask, dtype=torch.bool)
+        open_ = torch.zeros_like(batch.here.mask, dtype=torch.bool)
         windows = [window for about in batch.about for window in about.windows]
         for sequence, window in enumerate(windows):
             open_[sequence, 0] = True
             open_[sequence, window.first : window.first + len(window.offsets)] = True
-        return both.masked_fill(~open_, IMPOSSIBLE)
+        return both.masked_fill(put(~open_, both.device), IMPOSSIBLE)
 
     def _losses(self, both: Tensor, batch: Batch) -> Tensor:
         """(B,): for each row minus the log of what start and end have of their softmax over all windows, halved."""
-        assert batch.spans is not None
+        here = batch.here
+        assert here.spans is not None
+        counts = here.owner.bincount().tolist()
         found = []
-        for row in range(len(batch)):
-            own = batch.owner == row
-            spans, logs = batch.spans[own], both[:, own]
+        for spans, logs in zip(torch.split(here.spans, counts), torch.split(both, counts, dim=1), strict=True):
             answered = (spans > 0).any(-1)
             right = answered if bool(answered.any()) else torch.ones_like(answered)
-            at = torch.arange(len(spans))[right]
-            reached = torch.stack([logs[side, at, spans[right, side]].logsumexp(0) for side in (0, 1)])
+            at, ends = put(right.nonzero()[:, 0], both.device), put(spans[right], both.device)
+            reached = torch.stack([logs[side, at, ends[:, side]].logsumexp(0) for side in (0, 1)])
             found.append((logs.flatten(1).logsumexp(1) - reached).sum() / 2)
         return torch.stack(found)
 
     def predict(self, model: Module, batch: Batch) -> list[Prediction]:
-        both = self._logits(model, batch)
+        both, batch = self._logits(model, batch).cpu(), batch.here
         losses = self._losses(both, batch).tolist() if batch.spans is not None else []
         lengths = batch.mask.sum(-1)
         found = []
@@ -213,7 +214,7 @@ class QuestionAnswering(Likeliest):
     def respond(self, model: Module, encoder: Encoder, rows: Sequence[Row], how: Generation) -> list[Prediction]:
         """Answers to questions whose answers nobody knows."""
         examples = [self.example({name: row[name] for name in row if name != "answers"}, encoder) for row in rows]
-        return self.predict(model, encoder.collate(examples))
+        return self.predict(model, encoder.collate(examples).beside(model))
 
     def finish(self, folder: Path, encoder: Encoder, how: Generation) -> None:
         pass

@@ -87,8 +87,9 @@ class Regression(Likeliest):
 
     def predict(self, model: Module, batch: Batch) -> list[Prediction]:
         config: Any = model.config
-        numbers = (self.logits(model, batch)[:, 0].double() * config.target_scale + config.target_mean).tolist()
-        lengths = batch.mask.sum(-1).tolist()
+        logits, batch = self.logits(model, batch).cpu(), batch.here
+        numbers = (logits[:, 0].double() * config.target_scale + config.target_mean).tolist()
+        lengths = batch.lengths
         if batch.values is None:
             return [Prediction(number, tokens_in=length) for number, length in zip(numbers, lengths, strict=True)]
         truths = [float(str(value)) for value in batch.values[:, 0].numpy()]  # 3.1, not 3.0999999
@@ -116,7 +117,8 @@ class Regression(Likeliest):
 
     def respond(self, model: Module, encoder: Encoder, rows: Sequence[Row], how: Generation) -> list[Prediction]:
         """Numbers for rows whose number nobody knows."""
-        return self.predict(model, encoder.collate([self.example(self.without_truth(row), encoder) for row in rows]))
+        examples = [self.example(self.without_truth(row), encoder) for row in rows]
+        return self.predict(model, encoder.collate(examples).beside(model))
 
     def finish(self, folder: Path, encoder: Encoder, how: Generation) -> None:
         pass

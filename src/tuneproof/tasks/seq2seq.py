@@ -132,8 +132,9 @@ class Seq2Seq(Likeliest):
         plain = model if isinstance(model, PreTrainedModel) else model.get_base_model()  # type: ignore[operator]
         begun = plain.prepare_decoder_input_ids_from_labels(labels=batch.target)  # (B, U), shifted by one
         logits = model(**batch.inputs, decoder_input_ids=begun, use_cache=False).logits  # (B, U, vocabulary)
-        where = batch.target != IGNORED
-        return logits[where].float(), batch.target[where]
+        assert batch.here.target is not None
+        at = batch.places(batch.here.target != IGNORED)
+        return logits.flatten(0, 1)[at].float(), batch.target.flatten()[at]
 
     def at_temperature(self, temperature: float) -> Seq2Seq:
         assert temperature == 1, "a temperature is fitted for a fixed set of classes"
@@ -148,10 +149,11 @@ class Seq2Seq(Likeliest):
         """The loss of each target; nothing is written here."""
         assert batch.target is not None
         logits, targets = self._learnt(model, batch)
-        nll = functional.cross_entropy(logits, targets, reduction="none")
-        hit = (logits.argmax(-1) == targets).float()
-        counts = (batch.target != IGNORED).sum(-1).tolist()
-        lengths = batch.mask.sum(-1).tolist()
+        nll = functional.cross_entropy(logits, targets, reduction="none").cpu()
+        hit = (logits.argmax(-1) == targets).float().cpu()
+        assert batch.here.target is not None
+        counts = (batch.here.target != IGNORED).sum(-1).tolist()
+        lengths = batch.lengths
         return [
             Prediction(
                 None,
@@ -185,10 +187,10 @@ class Seq2Seq(Likeliest):
     def respond(self, model: Module, encoder: Encoder, rows: Sequence[Row], how: Generation) -> list[Prediction]:
         """The model's own texts; ``scores["stopped"]`` is 1 when it ended by itself. A source too long is cut."""
         assert isinstance(encoder, TextEncoder)
-        batch = encoder.collate([encoder.cut(encoder.encode(row["text"])) for row in rows])
+        batch = encoder.collate([encoder.cut(encoder.encode(row["text"])) for row in rows]).beside(model)
         with torch.no_grad():
             out = model.generate(**batch.inputs, **settings(encoder, how))  # type: ignore[operator]
-        lengths = batch.mask.sum(-1).tolist()
+        lengths = batch.lengths
         return [self._text(encoder, ids, n) for ids, n in zip(out.tolist(), lengths, strict=True)]
 
     def _text(self, encoder: TextEncoder, ids: list[int], tokens_in: int) -> Prediction:

@@ -131,18 +131,23 @@ class TokenClassification(Likeliest):
 
     def loss(self, model: Module, batch: Batch) -> Tensor:
         assert batch.tags is not None
-        return functional.cross_entropy(self.logits(model, batch), batch.tags[batch.tags != IGNORED], reduction="sum")
+        right = batch.tags.flatten()[self._tagged(batch)]
+        return functional.cross_entropy(self.logits(model, batch), right, reduction="sum")
 
     def logits(self, model: Module, batch: Batch) -> Tensor:
-        assert batch.tags is not None
-        found: Tensor = model(**batch.inputs).logits[batch.tags != IGNORED].float()
+        found: Tensor = model(**batch.inputs).logits.flatten(0, 1)[self._tagged(batch)].float()
         return found
 
+    def _tagged(self, batch: Batch) -> Tensor:
+        """The places of the N tokens that have a tag, row after row."""
+        assert batch.here.tags is not None
+        return batch.places(batch.here.tags != IGNORED)
+
     def predict(self, model: Module, batch: Batch) -> list[Prediction]:
-        logs = model(**batch.inputs).logits.float().log_softmax(-1)  # (B, T, tags)
+        logs, batch = model(**batch.inputs).logits.float().log_softmax(-1).cpu(), batch.here  # (B, T, tags)
         known: dict[int, str] = model.config.id2label  # type: ignore[union-attr,assignment]
         names = [known[index] for index in range(logs.shape[-1])]
-        lengths = batch.mask.sum(-1).tolist()
+        lengths = batch.lengths
         found = []
         for row, (about, length) in enumerate(zip(batch.about, lengths, strict=True)):
             said = _said(logs[row].numpy(), names, about, length)
@@ -186,7 +191,7 @@ class TokenClassification(Likeliest):
             except layouts.Unusable:
                 found.append(None)
         known = [example for example in found if example is not None]
-        said = iter(self.predict(model, encoder.collate(known)) if known else ())
+        said = iter(self.predict(model, encoder.collate(known).beside(model)) if known else ())
         return [Prediction([]) if example is None else next(said) for example in found]
 
     def finish(self, folder: Path, encoder: Encoder, how: Generation) -> None:

@@ -60,7 +60,7 @@ def smaller(micros: Sequence[Sequence[int]], parts: int) -> list[list[int]]:
 
 def without_padding(model: Module, batch: Batch) -> AbstractContextManager[None]:
     """Within it ``model`` computes the rows of ``batch`` side by side, where they are texts to be continued."""
-    return nullcontext() if batch.loss is None else side_by_side(model, batch.ids, batch.mask)
+    return nullcontext() if batch.loss is None else side_by_side(model, batch.ids, batch.here.ids, batch.lengths)
 
 
 def spared(model: Module, examples: Sequence[Example], steps: Sequence[Sequence[Sequence[int]]]) -> float:

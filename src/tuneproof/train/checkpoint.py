@@ -83,11 +83,11 @@ def restore(folder: Path, state: State, say: Callable[[str], None]) -> dict[str,
             continue
         put(state, load_file(path / "model.safetensors"))
         stored = load_file(path / "optim.safetensors")
-        parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
-        for index, parameter in enumerate(parameters):
+        held = [(one, group.get("fused")) for group in state.optimizer.param_groups for one in group["params"]]
+        for index, (parameter, fused) in enumerate(held):
             prefix = f"{index}."
             state.optimizer.state[parameter] = {
-                key.removeprefix(prefix).removesuffix(WHOLE): int(value) if key.endswith(WHOLE) else value
+                key.removeprefix(prefix).removesuffix(WHOLE): _as_held(parameter, key, value, bool(fused))
                 for key, value in stored.items()
                 if key.startswith(prefix)
             }
@@ -96,6 +96,16 @@ def restore(folder: Path, state: State, say: Callable[[str], None]) -> dict[str,
         state.loss = torch.tensor(float.fromhex(record["loss"]), dtype=torch.float64)
         return record
     return None
+
+
+def _as_held(parameter: Tensor, key: str, value: Tensor, fused: bool) -> Tensor | int:
+    """What the optimizer had there: a number of Python's, or a tensor beside its parameter.
+
+    A count of steps is no such tensor (torch keeps it where Python can read it) unless the update is fused.
+    """
+    if key.endswith(WHOLE):
+        return int(value)
+    return value if value.ndim == 0 and not fused else value.to(parameter.device)
 
 
 def put(state: State, weights: Mapping[str, Tensor]) -> None:
@@ -164,7 +174,7 @@ def apart(content: Mapping[str, Tensor]) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     places: set[int] = set()
     for key, value in content.items():
-        tensor = value.detach().contiguous()
+        tensor = value.detach().cpu().contiguous()
         place = tensor.untyped_storage().data_ptr()
         found[key] = tensor.clone() if place in places else tensor
         places.add(place)

@@ -25,7 +25,8 @@ from tuneproof.methods import METHODS
 from tuneproof.methods.folder import impersonal
 from tuneproof.methods.parts import Parts
 from tuneproof.modalities import Encoder, Example
-from tuneproof.predict import BATCH_TOKENS, as_it_is, by_length, generation, open_model, predict_examples
+from tuneproof.place import batch_tokens, place
+from tuneproof.predict import as_it_is, by_length, generation, open_model, predict_examples
 from tuneproof.records import Progress, Schema, Scores
 from tuneproof.run import Run, disk_errors
 from tuneproof.tasks import Answer
@@ -62,7 +63,7 @@ def assemble(work: Work) -> State:
 
 def opened(work: Work) -> State:
     """The same before anything was made faster: every weight in fp32, as it was pretrained."""
-    model = open_model(work.answer, work.schema, work.config, work.base, None)
+    model = open_model(work.answer, work.schema, work.config, work.base, None).to(place(work.config.model.device))
     parts = Parts.of(model)
     torch.manual_seed(work.config.train.seed)  # adapters are drawn here
     method = METHODS[work.config.method.name](work.config)
@@ -110,7 +111,7 @@ def remembered(state: State, work: Work, steps: int, folder: Path, say: Callable
     if train is None or not work.answer.reads_batches:
         return None if train is None else Memory(train, None)
     held_out = _held_out(work)
-    batches = by_length([len(example) for example in held_out], BATCH_TOKENS)
+    batches = by_length([len(example) for example in held_out], batch_tokens(state.model))
     as_predicted = replace(how, batches=batches, around=lambda model, batch: torch.no_grad())
     validation = keep_outputs(part, held_out, as_predicted, folder)
     return Memory(train, validation) if validation is not None else None

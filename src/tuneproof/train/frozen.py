@@ -33,6 +33,7 @@ from tuneproof.device import arithmetic
 from tuneproof.errors import ResourceError
 from tuneproof.methods.parts import Parts
 from tuneproof.modalities import Batch, Encoder, Example
+from tuneproof.place import device_of, put
 from tuneproof.tasks import Answer
 
 
@@ -72,10 +73,11 @@ class Kept:
     @contextmanager
     def recalled(self, rows: Sequence[int], batch: Batch) -> Iterator[None]:
         """Within it the model's frozen layers hand on what is kept of ``rows``, of which ``batch`` was made."""
-        found = self.states.new_zeros(*batch.ids.shape, self.states.shape[-1])  # padding is never attended to
-        lengths = batch.mask.sum(-1).tolist()
+        kept = self.states.new_zeros(*batch.ids.shape, self.states.shape[-1])  # padding is never attended to
+        lengths = batch.lengths
         for at, start in enumerate(start for row in rows for start in self.starts[row]):
-            found[at, : lengths[at]] = self.states[start : start + lengths[at]]
+            kept[at, : lengths[at]] = self.states[start : start + lengths[at]]
+        found = put(kept, batch.ids.device)
         layers = [self.part.stack[index] for index in range(self.part.depth)]
         for index, layer in enumerate(layers):
             self.part.stack[index] = _HandsOn(layer, found if index == 0 else None)
@@ -104,7 +106,7 @@ def keep_outputs(part: Part, examples: Sequence[Example], pass_: Pass, folder: P
 
     ResourceError where the disk of ``folder`` lacks the room.
     """
-    sizes = [pass_.encoder.collate([example]).mask.sum(-1).tolist() for example in examples]
+    sizes = [pass_.encoder.collate([example]).lengths for example in examples]
     ends = torch.tensor([size for row in sizes for size in row]).cumsum(0).tolist()
     starts, at = [], 0
     for row in sizes:
@@ -112,7 +114,7 @@ def keep_outputs(part: Part, examples: Sequence[Example], pass_: Pass, folder: P
         at += len(row)
     kept: Kept | None = None
     for indices in pass_.batches:
-        batch = pass_.encoder.collate([examples[index] for index in indices])
+        batch = pass_.encoder.collate([examples[index] for index in indices]).beside(part.model)
         found = _handed_on(part, pass_, batch)
         if kept is None:
             if not _constant(part, pass_, batch, found):
@@ -120,7 +122,7 @@ def keep_outputs(part: Part, examples: Sequence[Example], pass_: Pass, folder: P
             assert found is not None
             kept = Kept(part, _on_disk((ends[-1], found.shape[-1]), found.dtype, folder), starts)
         assert found is not None
-        lengths = batch.mask.sum(-1).tolist()
+        lengths = batch.lengths
         for sequence, start in enumerate(start for index in indices for start in starts[index]):
             kept.states[start : start + lengths[sequence]] = found[sequence, : lengths[sequence]]
     return kept
@@ -155,10 +157,10 @@ def _handed_on(part: Part, pass_: Pass, batch: Batch) -> Tensor | None:
 
     hook = part.stack[part.depth - 1].register_forward_hook(stop, with_kwargs=True)
     try:
-        with arithmetic(pass_.precision), pass_.around(part.model, batch):
+        with arithmetic(pass_.precision, device_of(part.model).type), pass_.around(part.model, batch):
             pass_.answer.loss(part.model, batch)
     except _Reached as reached:
-        return reached.states if isinstance(reached.states, Tensor) else None
+        return reached.states.cpu() if isinstance(reached.states, Tensor) else None
     finally:
         hook.remove()
     return None

@@ -24,6 +24,7 @@ from tuneproof.config import Train
 from tuneproof.device import arithmetic, out_of_memory
 from tuneproof.errors import ResourceError, RunError
 from tuneproof.modalities import Encoder, Example
+from tuneproof.place import device_of, let_go
 from tuneproof.records import Progress, Scores
 from tuneproof.tasks import Answer
 from tuneproof.train.batches import epoch_steps, smaller, steps_per_epoch, without_padding
@@ -130,8 +131,9 @@ def _gradients(state: State, job: Job, micros: Sequence[Sequence[int]]) -> bool:
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
+        let_go(device_of(state.model))
         return False
-    state.loss += loss
+    state.loss = state.loss.to(loss.device, non_blocking=True) + loss
     state.units += sum(job.examples[row].weight for micro in micros for row in micro)
     state.tokens += tokens
     state.rows += sum(len(micro) for micro in micros)
@@ -141,13 +143,15 @@ def _gradients(state: State, job: Job, micros: Sequence[Sequence[int]]) -> bool:
 def _backward(state: State, job: Job, micros: Sequence[Sequence[int]]) -> tuple[Tensor, int]:
     """Adds the gradients up, micro-batch by micro-batch; the summed loss, and how many tokens were read."""
     units = sum(job.examples[row].weight for micro in micros for row in micro)
-    total, tokens = torch.zeros((), dtype=torch.float64), 0
+    device = device_of(state.model)
+    total, tokens = torch.zeros((), dtype=torch.float64, device=device), 0
     for index, micro in enumerate(micros):
         randomness(job.settings.seed, state.step, index)
-        batch = job.encoder.collate([job.examples[row] for row in micro])
-        agree(job.seen, micro, batch)
+        made = job.encoder.collate([job.examples[row] for row in micro])
+        agree(job.seen, micro, made)
+        batch = made.beside(state.model)
         recalled = job.kept.recalled(micro, batch) if job.kept is not None else nullcontext()
-        with arithmetic(job.precision), without_padding(state.model, batch), recalled:
+        with arithmetic(job.precision, device.type), without_padding(state.model, batch), recalled:
             loss = job.answer.loss(state.model, batch) / units
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.detach().double() * units

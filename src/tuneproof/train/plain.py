@@ -16,6 +16,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from tuneproof.compute.lora import as_peft_does
 from tuneproof.device import arithmetic
+from tuneproof.place import device_of
 from tuneproof.train.batches import epoch_steps, steps_per_epoch
 from tuneproof.train.fit import Work, opened
 from tuneproof.train.loop import randomness, training_mode
@@ -65,8 +66,8 @@ def _steps(work: Work, steps: int) -> Iterator[list[list[int]]]:
 
 def _backward(work: Work, model: Module, rows: list[int], units: float, precision: str) -> float:
     """Adds the gradient of the mean loss of these rows; their summed loss."""
-    batch = work.encoder.collate([work.train[row] for row in rows])
-    with arithmetic(precision):
+    batch = work.encoder.collate([work.train[row] for row in rows]).beside(model)
+    with arithmetic(precision, device_of(model).type):
         loss = work.answer.loss(model, batch)
     (loss / units).backward()  # type: ignore[no-untyped-call]
     return float(loss.detach())

@@ -26,6 +26,7 @@ from tuneproof.predict import Predictor, generation
 from tuneproof.records import Generation, Row
 from tuneproof.run import Run
 
+HERE = torch.device("cpu")  # an export is compared with the model as any machine can run it
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 PROBES = 64
 ENDS = 4  # tokens of an answer at each of its ends whose logits are compared
@@ -77,11 +78,11 @@ class Subject:
 
     @classmethod
     def open(cls, run: Run, name: str) -> Subject:
-        return cls(run, name, Predictor.open(run))
+        return cls(run, name, Predictor.open(run, here=HERE))
 
     def fresh(self) -> Module:
         """The model once more, for a builder that changes it."""
-        return Predictor.open(self.run).model
+        return Predictor.open(self.run, here=HERE).model
 
     @property
     def auto(self) -> str:
