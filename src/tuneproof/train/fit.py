@@ -63,11 +63,12 @@ def assemble(work: Work) -> State:
 
 def opened(work: Work) -> State:
     """The same before anything was made faster: every weight in fp32, as it was pretrained."""
-    model = open_model(work.answer, work.schema, work.config, work.base, None).to(place(work.config.model.device))
+    device = place(work.config.model.device)
+    model = open_model(work.answer, work.schema, work.config, work.base, None).to(device)
     parts = Parts.of(model)
     torch.manual_seed(work.config.train.seed)  # adapters are drawn here
     method = METHODS[work.config.method.name](work.config)
-    model = method.apply(model)
+    model = method.apply(model).to(device)  # an adapter may have been made here
     return State(model, build(model, parts, method.pace(model), work.config.train))
 
 
