@@ -201,6 +201,10 @@ class Writer(Protocol):
         """
         ...
 
+    def told(self, encoder: Encoder, ids: Sequence[int], tokens_in: int) -> Prediction:
+        """The answer that was written as ``ids``, end and padding included, to a prompt of so many tokens."""
+        ...
+
 
 # Predictions of all test rows, those rows, and how to have the model write about them -> what is scored.
 Complete = Callable[[Sequence[Prediction], Sequence[Row], Callable[[], Sequence[Prediction]]], list[Prediction]]

@@ -199,7 +199,7 @@ class Instruction(Likeliest):
         assert isinstance(encoder, ChatEncoder)
         prompts = [encoder.prompt(row["messages"], row.get("tools")).ids for row in rows]
         written = continued(model, encoder, prompts, how, watch, seeds=seeds)
-        return [self._answer(encoder, ids, encoder.stops, len(p)) for ids, p in zip(written, prompts, strict=True)]
+        return [self.told(encoder, ids, len(p)) for ids, p in zip(written, prompts, strict=True)]
 
     def finish(self, folder: Path, encoder: Encoder, how: Generation) -> None:
         """``generation_config.json``: how the answers of the report were made."""
@@ -214,8 +214,10 @@ class Instruction(Likeliest):
             bos_token_id=encoder.tokenizer.bos_token_id,
         ).save_pretrained(folder)
 
-    def _answer(self, encoder: ChatEncoder, ids: list[int], stops: list[int], tokens_in: int) -> Prediction:
-        end = stops_at(ids, stops)
+    def told(self, encoder: Encoder, ids: Sequence[int], tokens_in: int) -> Prediction:
+        """The answer that was written as ``ids``, to a prompt of so many tokens."""
+        assert isinstance(encoder, ChatEncoder)
+        end = stops_at(ids, encoder.stops)
         text = encoder.tokenizer.decode(ids[:end], skip_special_tokens=True).strip()
         stopped = {"stopped": float(end is not None)}
         return Prediction(text, scores=stopped, tokens_in=tokens_in, tokens_out=len(ids[:end]))

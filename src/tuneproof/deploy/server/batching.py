@@ -194,5 +194,15 @@ def too_late() -> Refusal:
     return Refusal(504, "No answer within the deadline.", code="deadline")
 
 
+def enough(item: Item, ids: Sequence[int], now: float) -> bool:
+    """Whether an answer that has come as far as ``ids`` may end; one that is too late is refused."""
+    if item.gone or item.answered:
+        return True
+    if now > item.deadline:
+        item.answer(too_late())
+        return True
+    return item.watch(ids) if item.watch is not None else len(ids) >= item.how.max_new_tokens
+
+
 def _bucket(length: int) -> int:
     return math.ceil(math.log(max(1, length)) / math.log(BUCKET))

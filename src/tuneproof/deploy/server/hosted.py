@@ -20,7 +20,8 @@ from typing import Any, cast
 
 import torch
 
-from tuneproof.deploy.server.batching import Batcher, Item
+from tuneproof.deploy.server.batching import Batcher, Item, enough
+from tuneproof.deploy.server.continuous import Continuous, continues
 from tuneproof.deploy.server.failures import Refusal
 from tuneproof.deploy.server.guard import Exchange
 from tuneproof.deploy.server.metrics import Metrics
@@ -29,6 +30,7 @@ from tuneproof.deploy.server.writing import Writing
 from tuneproof.device import machine
 from tuneproof.errors import CheckError, nearest
 from tuneproof.modalities import ChatEncoder
+from tuneproof.place import GPU, device_of
 from tuneproof.predict import Predictor, generation
 from tuneproof.records import Generation, Prediction
 from tuneproof.run import Run
@@ -47,7 +49,7 @@ class Hosted:
 
     label: str  # "reviews@7", or the name of a run
     predictor: Predictor
-    batcher: Batcher
+    batcher: Batcher | Continuous
     since: int  # seconds of the epoch
 
     @property
@@ -173,6 +175,8 @@ def host(label: str, predictor: Predictor, metrics: Metrics, failed: Callable[[s
     work, most = (_write(predictor), WRITERS_BATCH) if hosted.writes else (_respond(predictor), READERS_BATCH)
     begin = partial(torch.set_num_threads, cores // threads)
     hosted.batcher = Batcher(label, work, metrics, most=most, threads=threads, begin=begin, failed=failed)
+    if hosted.writes and device_of(predictor.model).type == GPU and continues(predictor):
+        hosted.batcher = Continuous(label, predictor, metrics, hosted.batcher, failed)
     return hosted
 
 
@@ -205,22 +209,13 @@ def _write(predictor: Predictor) -> Callable[[Sequence[Item]], Sequence[Predicti
 
         def watch(written: Sequence[Sequence[int]]) -> list[bool]:
             now = time.monotonic()
-            return [_enough(item, ids, now) for item, ids in zip(items, written, strict=True)]
+            return [enough(item, ids, now) for item, ids in zip(items, written, strict=True)]
 
         how = replace(items[0].how, max_new_tokens=longest)
         rows, seeds = [item.row for item in items], [item.how.seed for item in items]
         return writer.write(predictor.model, predictor.encoder, rows, how, watch, seeds)
 
     return work
-
-
-def _enough(item: Item, ids: Sequence[int], now: float) -> bool:
-    if item.gone or item.answered:
-        return True
-    if now > item.deadline:
-        item.answer(Refusal(504, "No answer within the deadline.", code="deadline"))
-        return True
-    return item.watch(ids) if item.watch is not None else len(ids) >= item.how.max_new_tokens
 
 
 def prove(run: Run, predictor: Predictor) -> None:

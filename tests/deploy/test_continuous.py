@@ -1,0 +1,184 @@
+"""Continuous batching, on the processor: answers are the predictor's, whenever they begin, and each ends for itself."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from served_models import QUESTION, Served
+
+from tuneproof.deploy.server.batching import Batcher, Item
+from tuneproof.deploy.server.continuous import Continuous, continues, plain
+from tuneproof.deploy.server.failures import Refusal
+from tuneproof.deploy.server.hosted import _write
+from tuneproof.deploy.server.metrics import Metrics
+from tuneproof.predict import Predictor, generation
+from tuneproof.records import Generation, Prediction
+
+PLAIN = {"evaluate.repetition_penalty": 1.0, "evaluate.no_repeat_ngram": 0}
+THINGS = ("snow", "grass", "the sea", "a tomato", "coal")
+ASKED = [f"{number}: what is the colour of {thing}" for number, thing in enumerate(THINGS)]
+PAGES = 16
+
+
+@pytest.fixture(scope="module")
+def speaker(chatter: Predictor) -> Predictor:
+    """A predictor without penalties, as large models are scored."""
+    return replace(chatter, config=chatter.config.replace(PLAIN))
+
+
+@dataclass
+class Heard:
+    """What came of items, and when all of it is there."""
+
+    said: dict[int, Prediction | Refusal]
+    more: threading.Condition
+
+    def item(self, number: int, text: str, how: Generation, **more: Any) -> Item:
+        def done(what: Prediction | Refusal) -> None:
+            with self.more:
+                self.said[number] = what
+                self.more.notify_all()
+
+        row = {"messages": [{"role": "user", "content": text}]}
+        return Item(row, 8, how, more.pop("deadline", time.monotonic() + 60), done, **more)
+
+    def all(self, count: int) -> list[Prediction | Refusal]:
+        with self.more:
+            assert self.more.wait_for(lambda: len(self.said) == count, timeout=60), self.said
+        return [self.said[number] for number in sorted(self.said)]
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard({}, threading.Condition())
+
+
+@pytest.fixture
+def queue(speaker: Predictor) -> Iterator[Continuous]:
+    others = Batcher("chats@1", _write(speaker), Metrics(), most=4)
+    found = Continuous("chats@1", speaker, Metrics(), others, pages=PAGES)
+    yield found
+    found.close()
+    assert found.join(30)
+
+
+def as_predicted(speaker: Predictor, texts: Sequence[str], how: Generation) -> list[Any]:
+    rows = [{"messages": [{"role": "user", "content": text}]} for text in texts]
+    return [(one.value, one.scores["stopped"], one.tokens_in, one.tokens_out) for one in map_alone(speaker, rows, how)]
+
+
+def map_alone(speaker: Predictor, rows: Sequence[Any], how: Generation) -> list[Prediction]:
+    return [speaker.respond([row], how)[0] for row in rows]
+
+
+def plainly(said: Sequence[Prediction | Refusal]) -> list[Any]:
+    found = []
+    for one in said:
+        assert isinstance(one, Prediction), one
+        found.append((one.value, one.scores["stopped"], one.tokens_in, one.tokens_out))
+    return found
+
+
+def test_who_comes_later_joins_and_every_answer_is_the_predictors(queue, speaker: Predictor, heard: Heard) -> None:
+    how = generation(speaker.config)
+    queue.submit([heard.item(0, ASKED[0], how), heard.item(1, ASKED[1], how)])
+    for number in (2, 3, 4):
+        queue.submit([heard.item(number, ASKED[number], how)])
+    assert plainly(heard.all(5)) == as_predicted(speaker, ASKED, how)
+    wait(lambda: queue.idle and not queue.waiting)
+
+
+def test_each_has_its_own_length_and_whoever_follows_may_end_it(queue, speaker: Predictor, heard: Heard) -> None:
+    how = generation(speaker.config)
+    seen: list[int] = []
+
+    def two(ids: Sequence[int]) -> bool:
+        seen.append(len(ids))
+        return len(ids) >= 2
+
+    queue.submit([heard.item(0, ASKED[0], replace(how, max_new_tokens=3)), heard.item(1, ASKED[0], how, watch=two)])
+    short, followed = heard.all(2)
+    assert isinstance(short, Prediction) and isinstance(followed, Prediction)
+    assert plainly([short]) == as_predicted(speaker, ASKED[:1], replace(how, max_new_tokens=3))
+    assert plainly([followed])[0][0] == as_predicted(speaker, ASKED[:1], replace(how, max_new_tokens=2))[0][0]
+    assert seen == [1, 2]
+
+
+def test_what_is_drawn_or_has_a_penalty_is_written_as_before(queue, speaker: Predictor, heard: Heard) -> None:
+    how = generation(speaker.config)
+    drawn = replace(how, temperature=1.0, top_p=0.9, seed=3)
+    assert not plain(drawn) and not plain(replace(how, repetition_penalty=1.1))
+    queue.submit([heard.item(0, ASKED[0], drawn), heard.item(1, ASKED[1], how)])
+    said = plainly(heard.all(2))
+    assert said == [*as_predicted(speaker, ASKED[:1], drawn), *as_predicted(speaker, ASKED[1:2], how)]
+
+
+def test_nobody_waits_for_who_has_gone_or_is_too_late(queue, speaker: Predictor, heard: Heard) -> None:
+    how = replace(generation(speaker.config), max_new_tokens=200)
+    gone = heard.item(0, ASKED[0], how, watch=lambda ids: False)
+    gone.gone = True
+    late = heard.item(1, ASKED[1], how, deadline=time.monotonic() - 1, watch=lambda ids: False)
+    queue.submit([gone, late, heard.item(2, ASKED[2], generation(speaker.config))])
+    with heard.more:
+        assert heard.more.wait_for(lambda: {1, 2} <= heard.said.keys(), timeout=60)
+    assert isinstance(heard.said[1], Refusal) and heard.said[1].status == 504
+    assert isinstance(heard.said[2], Prediction)
+    wait(lambda: queue.idle)
+
+
+def test_a_closed_one_ends_what_is_under_way_and_takes_nothing_more(queue, speaker: Predictor, heard: Heard) -> None:
+    how = generation(speaker.config)
+    queue.submit([heard.item(0, ASKED[0], how)])
+    queue.close()
+    with pytest.raises(Refusal) as refused:
+        queue.submit([heard.item(1, ASKED[1], how)])
+    assert refused.value.status == 503
+    assert plainly(heard.all(1)) == as_predicted(speaker, ASKED[:1], how)
+
+
+def test_a_full_one_takes_all_of_a_request_or_nothing(queue, speaker: Predictor, heard: Heard, monkeypatch) -> None:
+    monkeypatch.setattr("tuneproof.deploy.server.continuous.QUEUE_ITEMS", 1)
+    how = generation(speaker.config)
+    with pytest.raises(Refusal) as refused:
+        queue.submit([heard.item(0, ASKED[0], how), heard.item(1, ASKED[1], how)])
+    assert refused.value.status == 429 and queue.idle and not heard.said
+
+
+def test_a_manager_that_breaks_answers_503_and_says_so(speaker: Predictor, heard: Heard) -> None:
+    failed: list[str] = []
+    others = Batcher("chats@1", _write(speaker), Metrics())
+    broken = Continuous("chats@1", speaker, Metrics(), others, failed.append, pages=PAGES)
+    broken._manager._generation_step = None  # its thread ends with an error at the first step
+    broken.submit([heard.item(0, ASKED[0], generation(speaker.config))])
+    (said,) = heard.all(1)
+    assert isinstance(said, Refusal) and said.status == 503
+    broken.close()
+    assert broken.join(30)
+
+
+def test_the_server_answers_and_streams_through_it(served: Served, speaker: Predictor) -> None:
+    hosted = served.models.get("chats")
+    hosted.predictor = speaker
+    assert continues(speaker)
+    hosted.batcher = Continuous("chats@1", speaker, served.metrics, hosted.batcher, pages=PAGES)  # type: ignore[arg-type]
+    asked = {"model": "chats", **QUESTION, "max_tokens": 8}
+    whole = served.post("/v1/chat/completions", asked)
+    wanted = speaker.respond([QUESTION], replace(generation(speaker.config), max_new_tokens=8))[0]
+    assert whole.status == 200
+    assert whole.json["choices"][0]["message"]["content"] == wanted.value
+    streamed = served.post("/v1/chat/completions", {**asked, "stream": True})
+    *pieces, end = streamed.events
+    assert end == "[DONE]"
+    assert "".join(piece["choices"][0]["delta"].get("content", "") for piece in pieces) == wanted.value
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
