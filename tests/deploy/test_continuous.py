@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+import torch
 from served_models import QUESTION, Served
+from transformers import AutoConfig, AutoModelForCausalLM, ContinuousBatchingConfig, GenerationConfig, PreTrainedModel
 
-from tuneproof.deploy.server.batching import Batcher, Item
-from tuneproof.deploy.server.continuous import Continuous, continues, plain
+from tuneproof.deploy.server.batching import Item
+from tuneproof.deploy.server.continuous import CONTINUED, Continuous, continues
 from tuneproof.deploy.server.failures import Refusal
-from tuneproof.deploy.server.hosted import _write
 from tuneproof.deploy.server.metrics import Metrics
 from tuneproof.predict import Predictor, generation
 from tuneproof.records import Generation, Prediction
@@ -22,7 +23,6 @@ from tuneproof.records import Generation, Prediction
 PLAIN = {"evaluate.repetition_penalty": 1.0, "evaluate.no_repeat_ngram": 0}
 THINGS = ("snow", "grass", "the sea", "a tomato", "coal")
 ASKED = [f"{number}: what is the colour of {thing}" for number, thing in enumerate(THINGS)]
-PAGES = 16
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +60,7 @@ def heard() -> Heard:
 
 @pytest.fixture
 def queue(speaker: Predictor) -> Iterator[Continuous]:
-    others = Batcher("chats@1", _write(speaker), Metrics(), most=4)
-    found = Continuous("chats@1", speaker, Metrics(), others, pages=PAGES)
+    found = Continuous("chats@1", speaker, Metrics())
     yield found
     found.close()
     assert found.join(30)
@@ -109,13 +108,40 @@ def test_each_has_its_own_length_and_whoever_follows_may_end_it(queue, speaker: 
     assert seen == [1, 2]
 
 
-def test_what_is_drawn_or_has_a_penalty_is_written_as_before(queue, speaker: Predictor, heard: Heard) -> None:
-    how = generation(speaker.config)
-    drawn = replace(how, temperature=1.0, top_p=0.9, seed=3)
-    assert not plain(drawn) and not plain(replace(how, repetition_penalty=1.1))
-    queue.submit([heard.item(0, ASKED[0], drawn), heard.item(1, ASKED[1], how)])
-    said = plainly(heard.all(2))
-    assert said == [*as_predicted(speaker, ASKED[:1], drawn), *as_predicted(speaker, ASKED[1:2], how)]
+def test_each_has_its_own_penalty_and_is_drawn_by_its_own_seed(queue, speaker: Predictor, heard: Heard) -> None:
+    plain = generation(speaker.config)
+    hows = [
+        plain,
+        replace(plain, repetition_penalty=1.3),
+        replace(plain, no_repeat_ngram=2),
+        replace(plain, repetition_penalty=1.1, temperature=1.0, top_p=0.9, seed=3),
+        replace(plain, temperature=0.7, seed=4),
+    ]
+    queue.submit([heard.item(n, text, how) for n, (text, how) in enumerate(zip(ASKED, hows, strict=True))])
+    alone = [as_predicted(speaker, [text], how)[0] for text, how in zip(ASKED, hows, strict=True)]
+    assert plainly(heard.all(5)) == alone
+
+
+@pytest.mark.parametrize("kind", CONTINUED)
+def test_every_type_that_is_said_to_be_continued_says_what_it_says_alone(one_thread: None, kind: str) -> None:
+    model = tiny(kind)
+    model.set_attn_implementation("sdpa")
+    prompts = [[3, 9, 4, 7, 8], [5, 6], [7, *range(10, 45), 8]]
+    greedy = GenerationConfig(do_sample=False, max_new_tokens=9, eos_token_id=2, pad_token_id=0)
+    with torch.no_grad():
+        alone = [model.generate(torch.tensor([one]), greedy)[0, len(one) :].tolist() for one in prompts]
+    manager = model.init_continuous_batching(
+        greedy, ContinuousBatchingConfig(num_blocks=8, max_batch_tokens=16, auto_switch_to_flash=False)
+    )
+    manager.start()
+    numbers = [manager.add_request(one, max_new_tokens=9, eos_token_id=2) for one in prompts]
+    found: dict[str, list[int]] = {}
+    while len(found) < len(prompts):
+        result = manager.get_result(timeout=10)
+        assert result is not None and result.error is None
+        found[result.request_id] = result.generated_tokens
+    manager.stop(block=True)
+    assert [found[number] for number in numbers] == alone
 
 
 def test_nobody_waits_for_who_has_gone_or_is_too_late(queue, speaker: Predictor, heard: Heard) -> None:
@@ -151,8 +177,7 @@ def test_a_full_one_takes_all_of_a_request_or_nothing(queue, speaker: Predictor,
 
 def test_a_manager_that_breaks_answers_503_and_says_so(speaker: Predictor, heard: Heard) -> None:
     failed: list[str] = []
-    others = Batcher("chats@1", _write(speaker), Metrics())
-    broken = Continuous("chats@1", speaker, Metrics(), others, failed.append, pages=PAGES)
+    broken = Continuous("chats@1", speaker, Metrics(), failed.append)
     broken._manager._generation_step = None  # its thread ends with an error at the first step
     broken.submit([heard.item(0, ASKED[0], generation(speaker.config))])
     (said,) = heard.all(1)
@@ -165,7 +190,7 @@ def test_the_server_answers_and_streams_through_it(served: Served, speaker: Pred
     hosted = served.models.get("chats")
     hosted.predictor = speaker
     assert continues(speaker)
-    hosted.batcher = Continuous("chats@1", speaker, served.metrics, hosted.batcher, pages=PAGES)  # type: ignore[arg-type]
+    assert isinstance(hosted.batcher, Continuous)
     asked = {"model": "chats", **QUESTION, "max_tokens": 8}
     whole = served.post("/v1/chat/completions", asked)
     wanted = speaker.respond([QUESTION], replace(generation(speaker.config), max_new_tokens=8))[0]
@@ -182,3 +207,21 @@ def wait(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def tiny(kind: str) -> PreTrainedModel:
+    """Two layers with weights large enough for what is said to depend on what was asked."""
+    sizes = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 48}
+    sizes |= {"num_hidden_layers": 2, "vocab_size": 50, "max_position_embeddings": 128, "head_dim": 8}
+    if kind == "gpt2":
+        sizes = {"n_embd": 32, "n_head": 4, "n_layer": 2, "vocab_size": 50, "n_positions": 128}
+    if kind == "gpt_neox":
+        del sizes["num_key_value_heads"], sizes["head_dim"]
+    torch.manual_seed(0)
+    ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes, **ends)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(4)
+    return model

@@ -30,7 +30,6 @@ from tuneproof.deploy.server.writing import Writing
 from tuneproof.device import machine
 from tuneproof.errors import CheckError, nearest
 from tuneproof.modalities import ChatEncoder
-from tuneproof.place import GPU, device_of
 from tuneproof.predict import Predictor, generation
 from tuneproof.records import Generation, Prediction
 from tuneproof.run import Run
@@ -171,12 +170,13 @@ def host(label: str, predictor: Predictor, metrics: Metrics, failed: Callable[[s
     A product of few rows is over before a second core has woken up to help with it.
     """
     hosted = Hosted(label, predictor, cast(Batcher, None), int(time.time()))
+    if hosted.writes and continues(predictor):
+        hosted.batcher = Continuous(label, predictor, metrics, failed)
+        return hosted
     threads = 1 if hosted.writes else min(READERS, cores)
     work, most = (_write(predictor), WRITERS_BATCH) if hosted.writes else (_respond(predictor), READERS_BATCH)
     begin = partial(torch.set_num_threads, cores // threads)
     hosted.batcher = Batcher(label, work, metrics, most=most, threads=threads, begin=begin, failed=failed)
-    if hosted.writes and device_of(predictor.model).type == GPU and continues(predictor):
-        hosted.batcher = Continuous(label, predictor, metrics, hosted.batcher, failed)
     return hosted
 
 
