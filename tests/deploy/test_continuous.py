@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,11 +15,12 @@ from served_models import QUESTION, Served
 from transformers import AutoConfig, AutoModelForCausalLM, ContinuousBatchingConfig, GenerationConfig, PreTrainedModel
 
 from tuneproof.deploy.server.batching import Item
-from tuneproof.deploy.server.continuous import CONTINUED, Continuous, continues
+from tuneproof.deploy.server.continuous import CONTINUED, Continuous
 from tuneproof.deploy.server.failures import Refusal
 from tuneproof.deploy.server.metrics import Metrics
 from tuneproof.predict import Predictor, generation
 from tuneproof.records import Generation, Prediction
+from tuneproof.run import Run
 
 PLAIN = {"evaluate.repetition_penalty": 1.0, "evaluate.no_repeat_ngram": 0}
 THINGS = ("snow", "grass", "the sea", "a tomato", "coal")
@@ -26,9 +28,19 @@ ASKED = [f"{number}: what is the colour of {thing}" for number, thing in enumera
 
 
 @pytest.fixture(scope="module")
-def speaker(chatter: Predictor) -> Predictor:
-    """A predictor without penalties, as large models are scored."""
-    return replace(chatter, config=chatter.config.replace(PLAIN))
+def speaker(chat_run: Run) -> Predictor:
+    """A predictor without penalties, as large models are scored; nobody else calls its model."""
+    found = Predictor.open(chat_run)
+    return replace(found, config=found.config.replace(PLAIN))
+
+
+@pytest.fixture
+def queue(chat_run: Run, speaker: Predictor) -> Iterator[Continuous]:
+    """Over the same model, opened once more: within a step no other call of it says what it should."""
+    found = Continuous("chats@1", replace(speaker, model=Predictor.open(chat_run).model), Metrics())
+    yield found
+    found.close()
+    assert found.join(30)
 
 
 @dataclass
@@ -56,14 +68,6 @@ class Heard:
 @pytest.fixture
 def heard() -> Heard:
     return Heard({}, threading.Condition())
-
-
-@pytest.fixture
-def queue(speaker: Predictor) -> Iterator[Continuous]:
-    found = Continuous("chats@1", speaker, Metrics())
-    yield found
-    found.close()
-    assert found.join(30)
 
 
 def as_predicted(speaker: Predictor, texts: Sequence[str], how: Generation) -> list[Any]:
@@ -122,6 +126,13 @@ def test_each_has_its_own_penalty_and_is_drawn_by_its_own_seed(queue, speaker: P
     assert plainly(heard.all(5)) == alone
 
 
+def test_more_than_there_are_pages_for_wait_or_begin_anew_and_say_the_same(queue, speaker, heard: Heard) -> None:
+    """There is room for 320 tokens: fifteen answers of 60 after prompts of 20 need four times as much."""
+    how = replace(generation(speaker.config), max_new_tokens=60, repetition_penalty=1.2)
+    queue.submit([heard.item(n, text, how) for n, text in enumerate(ASKED * 3)])
+    assert plainly(heard.all(15)) == as_predicted(speaker, ASKED, how) * 3
+
+
 @pytest.mark.parametrize("kind", CONTINUED)
 def test_every_type_that_is_said_to_be_continued_says_what_it_says_alone(one_thread: None, kind: str) -> None:
     model = tiny(kind)
@@ -177,7 +188,7 @@ def test_a_full_one_takes_all_of_a_request_or_nothing(queue, speaker: Predictor,
 
 def test_a_manager_that_breaks_answers_503_and_says_so(speaker: Predictor, heard: Heard) -> None:
     failed: list[str] = []
-    broken = Continuous("chats@1", speaker, Metrics(), failed.append)
+    broken = Continuous("chats@1", replace(speaker, model=deepcopy(speaker.model)), Metrics(), failed.append)
     broken._manager._generation_step = None  # its thread ends with an error at the first step
     broken.submit([heard.item(0, ASKED[0], generation(speaker.config))])
     (said,) = heard.all(1)
@@ -188,12 +199,11 @@ def test_a_manager_that_breaks_answers_503_and_says_so(speaker: Predictor, heard
 
 def test_the_server_answers_and_streams_through_it(served: Served, speaker: Predictor) -> None:
     hosted = served.models.get("chats")
-    hosted.predictor = speaker
-    assert continues(speaker)
     assert isinstance(hosted.batcher, Continuous)
+    hosted.predictor = replace(hosted.predictor, config=speaker.config)
     asked = {"model": "chats", **QUESTION, "max_tokens": 8}
-    whole = served.post("/v1/chat/completions", asked)
     wanted = speaker.respond([QUESTION], replace(generation(speaker.config), max_new_tokens=8))[0]
+    whole = served.post("/v1/chat/completions", asked)
     assert whole.status == 200
     assert whole.json["choices"][0]["message"]["content"] == wanted.value
     streamed = served.post("/v1/chat/completions", {**asked, "stream": True})

@@ -6,6 +6,7 @@
 transformers' own continuous batching: each step reads the weights once for all answers that are under way, whenever
 they began, and keys and values stand in pages of one memory. What it knows of a request is its tokens; penalties for
 what was said, and tokens drawn by the request's own seed, are done here, row by row, as where the model was scored.
+Nobody else may call the model: within a step transformers has its configuration say that it is not causal.
 benchmarks/serving_chat.py measures it against batches.
 """
 
@@ -47,7 +48,7 @@ from tuneproof.deploy.server.failures import Refusal
 from tuneproof.deploy.server.metrics import Metrics
 from tuneproof.methods import prompted
 from tuneproof.modalities import ChatEncoder
-from tuneproof.place import GPU, batch_tokens, device_of
+from tuneproof.place import GPU, device_of
 from tuneproof.predict import Predictor
 from tuneproof.records import Generation
 from tuneproof.tasks import Writer
@@ -56,6 +57,7 @@ from tuneproof.tasks.drawing import Drawn
 # Types of causal models whose answers a test holds to be those of ``generate``.
 CONTINUED = ("llama", "qwen2", "qwen3", "granite", "olmo2", "gpt_neox", "gpt2")
 TOGETHER = {"cpu": 16, GPU: 256}  # answers under way; others wait
+HELD = {"cpu": 0, GPU: 65_536}  # tokens that have room at least, beside those of one answer as long as may be
 PAGE = 64  # tokens whose keys and values stand together
 READ = 1024  # tokens that one step reads at most: longer prompts take several
 TICK = 0.1  # seconds after which deadlines are looked at where no token came
@@ -222,7 +224,7 @@ def _started(predictor: Predictor, each: _EachItsOwn, label: str) -> Any:
     greedy = GenerationConfig(do_sample=False, eos_token_id=encoder.stops, pad_token_id=encoder.tokenizer.pad_token_id)
     how = ContinuousBatchingConfig(
         page_size=PAGE,
-        num_blocks=math.ceil(max(batch_tokens(model), encoder.max_length) / PAGE) + 1,
+        num_blocks=math.ceil(max(HELD[device_of(model).type], encoder.max_length) / PAGE) + 1,
         max_batch_tokens=READ,
         max_requests_per_batch=TOGETHER[device_of(model).type],
         auto_switch_to_flash=False,  # other kernels than those of the scored model would say other things
