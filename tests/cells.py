@@ -34,7 +34,7 @@ FALL = 0.5
 # Nothing but vectors before frozen random layers, where no new head trains: with rates ten times apart both end at one
 # loss (8.95 of 10.4 on instructed-classification), which is the model's limit.
 PROMPTS = {"prompt": 0.1, "p-tuning": 0.1}
-# Entities as lines are 40 tokens of which most are the text's own: there both prompts end at 9.931 of 10.32, with 640 and
+# Entities as lines are tokens of which most are the text's own: there both prompts end at 9.931 of 10.32, with 640 and
 # with 25,504 weights, and fourierft's 112 weights at 5.1 to 5.8 of 7.8 with rates from .015 to .5.
 LINES = {"prompt": 0.03, "p-tuning": 0.03, "fourierft": 0.3}
 ENOUGH, MOST = 300, 1000  # steps after which half will do, and in which it has to be there
