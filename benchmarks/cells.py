@@ -105,9 +105,9 @@ falls; a run stopped and continued ends as the uninterrupted one, to the bit; th
 the same, to the bit; what is said to merge merges; and sixteen rows are learnt: by heart in so many steps (loss per row
 or answer token below .01), or to the loss that is shown in as many steps as that, which has to be half of that at the
 start at most (a tenth less in cells of 4558692, and for prompt and p-tuning of chat models: vectors before frozen
-random layers can do no more; with instructed-extraction 3% less for these two, 30% for fourierft's 112 weights, where
-rates from .015 to .5 end within 13% of each other). Rates are those of the plan's own rule for a model of that width,
-times five, as its weights are random and steps are few, and for a few methods times a factor in tests/cells.py ({older} had a rate
+random layers can do no more; what else is asked for less stands in tests/cells.py with what was tried). Rates are those
+of the plan's own rule for a model of that width, times five, as its weights are random and steps are few, and for a few
+methods times a factor in tests/cells.py ({older} had a rate
 for each method in place of the rule). A width of 32 leaves methods with few weights little to learn with.
 That the command line, Python and a folder opened without tuneproof say the same is shown by tests/conformance, the last
 for every task with full tuning, freeze and LoRA, and for every method but qlora and adamss on text-classification.
