@@ -161,10 +161,10 @@ def merges(cell: Cell) -> None:
     assert worst < CLOSE, f"merged, predictions differ by {worst:.1e}"
 
 
-def fall(work: Work, method: str) -> float:
+def fall(work: Work, method: str, task: str) -> float:
     """By which share the loss of sixteen rows has to fall where they are not learnt by heart."""
     usual = PROMPTS.get(method, FALL) if work.answer.auto == "AutoModelForCausalLM" else FALL
-    return LIMITS.get((work.schema.task, method), usual)
+    return LIMITS.get((task, method), usual)
 
 
 def memorised(work: Work, share: float) -> tuple[int, float, float]:

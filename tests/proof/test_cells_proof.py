@@ -37,7 +37,7 @@ def test_cell(make_work, bases, tmp_path: Path, record_property, task: str, meth
     record_property("share", cell.share)
     if METHODS[method].wrapped and METHODS[method].merges:
         merges(cell)
-    share = fall(work, method)
+    share = fall(work, method, task)
     work = make_work(task, method, {**options(task, method), "train.validate_every": 10_000}, rows=16)
     steps, first, loss = memorised(work, share)
     record_property("steps", steps)
