@@ -64,14 +64,14 @@ ADAPTERS: dict[str, Adapter] = {
     "c3a": Adapter("C3A", "circular convolutions: high rank from few weights", 20, 0.005, divides={"block_size": 128}),
     "shira": Adapter("SHIRA", "a sparse set of the weights themselves", 5, 0.03, within={"r": 32}),
     "supertuning": Adapter("SUPERTUNING", "the largest weights themselves", 5, 0.005),
-    "adamss": Adapter("ADAMSS", "subspaces of the weights' singular vectors", 20, 0.01, within={"r": 100}),
+    "adamss": Adapter("ADAMSS", "subspaces of the weights' singular vectors", 20, 0.002, within={"r": 100}),
     # -- rotations
     "oft": Adapter(
         "OFT", "rotations of the weights: keeps what the model knows", 5, 0.03, divides={"oft_block_size": 32}
     ),
-    "boft": Adapter("BOFT", "rotations by butterfly blocks; slow", 5, 0.02, divides={"boft_block_size": 4}),
-    "hra": Adapter("HRA", "reflections of the weights", 5, 0.03, within={"r": 8}),
-    "psoft": Adapter("PSOFT", "rotations within the main subspace", 5, 0.03, within={"r": 32}),
+    "boft": Adapter("BOFT", "rotations by butterfly blocks; slow", 5, 0.005, divides={"boft_block_size": 4}),
+    "hra": Adapter("HRA", "reflections of the weights", 5, 0.008, within={"r": 8}),
+    "psoft": Adapter("PSOFT", "rotations within the main subspace", 5, 0.001, within={"r": 32}),
     "road": Adapter(
         "ROAD", "rotations of pairs of outputs; many adapters in one batch", 20, 0.002, divides={"group_size": 64}
     ),
