@@ -179,7 +179,7 @@ def test_a_closed_one_ends_what_is_under_way_and_takes_nothing_more(queue, speak
 
 
 def test_a_full_one_takes_all_of_a_request_or_nothing(queue, speaker: Predictor, heard: Heard, monkeypatch) -> None:
-    monkeypatch.setattr("tuneproof.deploy.server.continuous.QUEUE_ITEMS", 1)
+    monkeypatch.setattr("tuneproof.deploy.server.batching.QUEUE_ITEMS", 1)
     how = generation(speaker.config)
     with pytest.raises(Refusal) as refused:
         queue.submit([heard.item(0, ASKED[0], how), heard.item(1, ASKED[1], how)])

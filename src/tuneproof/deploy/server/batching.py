@@ -104,10 +104,7 @@ class Batcher:
         """All of them or none; Refusal 429 when they do not fit the queue, 503 when it is closed."""
         tokens = sum(item.length for item in items)
         with self._changed:
-            if self._closed:
-                raise Refusal(503, "The server is shutting down.", code="draining", after=5)
-            if len(self._queue) + len(items) > QUEUE_ITEMS or self._tokens + tokens > QUEUE_TOKENS:
-                raise Refusal(429, "Too many inputs are waiting for this model.", code="queue_full", after=1)
+            admit(self._closed, len(self._queue) + len(items), self._tokens + tokens)
             now = time.monotonic()
             for item in items:
                 item.born = now
@@ -188,6 +185,14 @@ class Batcher:
             self._crashes.append(time.monotonic())
             if len(self._crashes) == CRASHES and self._crashes[0] > time.monotonic() - CRASH_WINDOW:
                 self._failed(self.label)
+
+
+def admit(closed: bool, items: int, tokens: int) -> None:
+    """Refusal 503 by a queue that is closed, 429 where it would hold more than it may."""
+    if closed:
+        raise Refusal(503, "The server is shutting down.", code="draining", after=5)
+    if items > QUEUE_ITEMS or tokens > QUEUE_TOKENS:
+        raise Refusal(429, "Too many inputs are waiting for this model.", code="queue_full", after=1)
 
 
 def too_late() -> Refusal:

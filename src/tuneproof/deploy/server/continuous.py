@@ -38,9 +38,8 @@ from transformers.generation.continuous_batching.cb_logits_processors import (
 from tuneproof.deploy.server.batching import (
     CRASH_WINDOW,
     CRASHES,
-    QUEUE_ITEMS,
-    QUEUE_TOKENS,
     Item,
+    admit,
     enough,
     too_late,
 )
@@ -118,10 +117,7 @@ class Continuous:
         prompts = [self._encoder.prompt(item.row["messages"], item.row.get("tools")).ids for item in items]
         tokens = sum(item.length for item in items)
         with self._changed:
-            if self._closed:
-                raise Refusal(503, "The server is shutting down.", code="draining", after=5)
-            if len(self._items) + len(items) > QUEUE_ITEMS or self._tokens + tokens > QUEUE_TOKENS:
-                raise Refusal(429, "Too many inputs are waiting for this model.", code="queue_full", after=1)
+            admit(self._closed, len(self._items) + len(items), self._tokens + tokens)
             self._tokens += tokens
             for item, prompt in zip(items, prompts, strict=True):
                 self._begin(item, prompt)
