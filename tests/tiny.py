@@ -275,6 +275,30 @@ def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_t5(tmp_path_factory.mktemp("models") / "tiny-t5")
 
 
+def untrained(kind: str) -> Any:
+    """A causal model of that type, 50 words, whose weights are large enough for a wrong look to be seen.
+
+    Two layers; heads share keys where the type can.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sizes = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 48}
+    sizes |= {"num_hidden_layers": 2, "vocab_size": 50, "max_position_embeddings": 256, "head_dim": 8}
+    if kind == "gpt2":
+        sizes = {"n_embd": 32, "n_head": 4, "n_layer": 2, "vocab_size": 50, "n_positions": 256}
+    if kind == "gpt_neox":
+        del sizes["num_key_value_heads"], sizes["head_dim"]
+    ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes, **ends)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(4)
+    return model
+
+
 def build_t5(folder: Path) -> Path:
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors

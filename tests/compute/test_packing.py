@@ -11,8 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from tiny import untrained
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from tuneproof.compute import attention_by_length, side_by_side
 from tuneproof.compute.layout import SAVES, Layout, layout
@@ -23,25 +24,12 @@ from tuneproof.train.fit import Work, assemble, job
 from tuneproof.train.loop import fit
 from tuneproof.train.plain import plain
 
-WORDS, LONGEST = 50, 256
+WORDS = 50
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=7)
 
 
 def tiny(kind: str) -> PreTrainedModel:
-    """Two layers whose weights are large enough for a wrong look to be seen; heads that share keys where it can."""
-    sizes = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 48}
-    sizes |= {"num_hidden_layers": 2, "vocab_size": WORDS, "max_position_embeddings": LONGEST, "head_dim": 8}
-    if kind == "gpt2":
-        sizes = {"n_embd": 32, "n_head": 4, "n_layer": 2, "vocab_size": WORDS, "n_positions": LONGEST}
-    if kind == "gpt_neox":
-        del sizes["num_key_value_heads"], sizes["head_dim"]
-    ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
-    torch.manual_seed(0)
-    model: PreTrainedModel = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes, **ends)).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.mul_(4)
+    model = untrained(kind)
     attention_by_length(model)
     return model
 

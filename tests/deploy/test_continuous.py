@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import torch
 from served_models import QUESTION, Served
-from transformers import AutoConfig, AutoModelForCausalLM, ContinuousBatchingConfig, GenerationConfig, PreTrainedModel
+from tiny import untrained
+from transformers import ContinuousBatchingConfig, GenerationConfig
 
 from tuneproof.deploy.server.batching import Item
 from tuneproof.deploy.server.continuous import CONTINUED, Continuous
@@ -135,7 +136,7 @@ def test_more_than_there_are_pages_for_wait_or_begin_anew_and_say_the_same(queue
 
 @pytest.mark.parametrize("kind", CONTINUED)
 def test_every_type_that_is_said_to_be_continued_says_what_it_says_alone(one_thread: None, kind: str) -> None:
-    model = tiny(kind)
+    model = untrained(kind)
     model.set_attn_implementation("sdpa")
     prompts = [[3, 9, 4, 7, 8], [5, 6], [7, *range(10, 45), 8]]
     greedy = GenerationConfig(do_sample=False, max_new_tokens=9, eos_token_id=2, pad_token_id=0)
@@ -217,21 +218,3 @@ def wait(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)
-
-
-def tiny(kind: str) -> PreTrainedModel:
-    """Two layers with weights large enough for what is said to depend on what was asked."""
-    sizes = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 48}
-    sizes |= {"num_hidden_layers": 2, "vocab_size": 50, "max_position_embeddings": 128, "head_dim": 8}
-    if kind == "gpt2":
-        sizes = {"n_embd": 32, "n_head": 4, "n_layer": 2, "vocab_size": 50, "n_positions": 128}
-    if kind == "gpt_neox":
-        del sizes["num_key_value_heads"], sizes["head_dim"]
-    torch.manual_seed(0)
-    ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
-    model: PreTrainedModel = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes, **ends)).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.mul_(4)
-    return model
