@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from tuneproof.config import Config, build, load, names
 from tuneproof.decide import (
     Cost,
+    Decided,
     Situation,
     Volume,
     check_model,
@@ -179,10 +181,33 @@ def test_arithmetic_of_a_step_of_minilm() -> None:
 def test_too_large_a_step_is_refused_with_both_figures() -> None:
     large = model(parameters=10**9, width=2048, layers=24)
     config = decided({"method.name": "full", "model.name": "m"}, facts=large).config
-    with pytest.raises(ResourceError, match=r"needs about 2\d\.\d GiB .* 8\.0 GiB are free") as error:
+    with pytest.raises(ResourceError, match=r"needs about 15\.\d GiB .* 8\.0 GiB are free") as error:
         refuse_if_too_large(large, config, 60, LAPTOP)
     assert "--method lora" in error.value.hint and error.value.exit_code == 2
     assert refuse_if_too_large(model(), decided().config, 60, LAPTOP) < 2**30
+
+
+def test_a_step_is_cut_further_where_memory_is_short_and_no_further_than_rows() -> None:
+    chat = model("decoder", parameters=135_000_000, width=576, layers=30)
+
+    def on(gib: float) -> tuple[Decided, Machine]:
+        this = dataclasses.replace(LAPTOP, free=int(gib * 2**30))
+        where = dataclasses.replace(situation("instruction", facts=chat, longest=1000), machine=this)
+        return decide(load(None, {"method.name": "lora"}), where, {}), this
+
+    for gib, parts in ((64, 1), (16, 2), (7.5, 4), (0.1, 8)):
+        found, this = on(gib)
+        assert (found.config.train.batch_size, found.config.train.accumulate) == (8, parts), gib
+        reason = found.settings["train.accumulate"].reason
+        if parts == 1:
+            assert "a step fits" in reason
+        else:
+            assert re.search(rf"with 1 a step would need about 2\d\.\d GiB of memory; {gib:.1f} are free", reason)
+        if parts < 8:
+            assert refuse_if_too_large(chat, found.config, 1000, this) <= this.free
+    with pytest.raises(ResourceError) as error:
+        refuse_if_too_large(chat, found.config, 1000, this)
+    assert "accumulate" not in error.value.hint and "--method lora" not in error.value.hint
 
 
 COST = Cost(row_seconds=0.5 / 32, token_seconds=1e-4, forward_seconds=4e-5, peak_bytes=2**30, estimated_bytes=2**29)

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuneproof.config import DIVERGENCE_ROWS, DOCUMENT_TOKENS, FEWEST_DOCUMENTS, Config
-from tuneproof.decide.recipe import total_steps
+from tuneproof.decide.recipe import GIB, memory_of, step_bytes, total_steps
 from tuneproof.device import Machine
 from tuneproof.errors import ResourceError
-from tuneproof.memory import Peak, estimate
+from tuneproof.memory import Peak
 from tuneproof.methods import METHODS
-from tuneproof.place import GPU
 from tuneproof.records import ModelFacts, Setting
 
 STEPS = 3  # measured, after one that warms up
@@ -70,21 +69,16 @@ class Volume:
 def refuse_if_too_large(facts: ModelFacts, config: Config, longest: int, machine: Machine) -> int:
     """Arithmetic before anything is loaded: bytes of a step, or ResourceError when this machine has not got them."""
     rows = -(-config.train.batch_size // config.train.accumulate)
-    needed = estimate(
-        parameters=facts.parameters,
-        trained=round(METHODS[config.method.name].trained_share * facts.parameters),
-        tokens=rows * longest,
-        width=facts.width,
-        layers=facts.layers,
-        vocabulary=0 if facts.kind == "encoder" else facts.vocabulary,
-    )
-    there, free = ("GPU memory", machine.gpu_free) if config.model.device == GPU else ("memory", machine.free)
+    needed = step_bytes(config, facts, rows, longest)
+    there, free = memory_of(config, machine)
     if needed > free:
+        ways = [f"--set train.accumulate={config.train.batch_size}"] if rows > 1 else []
+        ways += ["a smaller --set model.max_length"]
+        ways += ["--method lora"] if METHODS[config.method.name].trained_share > METHODS["lora"].trained_share else []
         raise ResourceError(
-            f"A training step of {facts.name} needs about {needed / 2**30:.1f} GiB of {there}; "
-            f"{free / 2**30:.1f} GiB are free.",
-            f"Try --set train.accumulate={2 * config.train.accumulate}, a smaller --set model.max_length, "
-            "--method lora, or a smaller --model.",
+            f"A training step of {facts.name} needs about {needed / GIB:.1f} GiB of {there}; "
+            f"{free / GIB:.1f} GiB are free.",
+            f"Try {', '.join(ways)}, or a smaller --model.",
         )
     return needed
 
@@ -231,6 +225,6 @@ def price(config: Config, cost: Cost, volume: Volume) -> dict[str, float]:
         # a tenth for validation
         "train_minutes": 1.1 * steps * cost.step(config.train.batch_size) / 60 * trainings(config),
         "evaluate_minutes": (scored * _row_seconds(config, cost, volume) + _aside(config, cost, volume)) / 60,
-        "memory_gib": cost.peak_bytes / 2**30,
-        "estimated_memory_gib": cost.estimated_bytes / 2**30,
+        "memory_gib": cost.peak_bytes / GIB,
+        "estimated_memory_gib": cost.estimated_bytes / GIB,
     }

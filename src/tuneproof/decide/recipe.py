@@ -15,6 +15,7 @@ from typing import Any
 from tuneproof.config import Config
 from tuneproof.device import BF16_PAYS, Machine
 from tuneproof.errors import ConfigError, ModelError
+from tuneproof.memory import estimate
 from tuneproof.methods import METHODS, method, refusal
 from tuneproof.place import GPU
 from tuneproof.records import ModelFacts, Setting
@@ -45,6 +46,7 @@ UNTRAINED: dict[str, dict[str, tuple[Any, str]]] = {
 # A head of many labels needs steps, not passes (arXiv 2006.05987, 2006.04884): with the few of a small file it is cut
 # off while it still learns. Where labels are few more passes do harm. Measured in docs/log.md, 2026-11-26.
 STEPS_OF_A_LABEL, MOST_PASSES = 5, 20.0
+GIB = 2**30
 MICRO_TOKENS = 8192  # of one micro-batch: its activations stay within about 2 GiB for a model of SMALL size
 
 
@@ -165,15 +167,44 @@ def _passes(config: Config, at: Situation) -> Values:
 
 
 def _training(config: Config, at: Situation) -> Values:
-    micro = max(1, MICRO_TOKENS // max(1, at.longest))
     rows = config.train.batch_size or at.answer.recipe["train.batch_size"][0]
-    parts = -(-rows // micro)
-    why = "one: a step fits" if parts == 1 else f"{parts}: the longest rows have {at.longest:,} tokens"
     return {
         **at.answer.recipe,
-        "train.accumulate": (parts, f"micro-batches of at most {MICRO_TOKENS:,} tokens; {why}"),
+        "train.accumulate": _parts(config, at, rows),
         "train.threads": (at.machine.cores, "all cores that this process may use"),
     }
+
+
+def _parts(config: Config, at: Situation, rows: int) -> tuple[int, str]:
+    """Into how many micro-batches a step is cut: for its tokens, and further where memory is short."""
+    parts = -(-rows // max(1, MICRO_TOKENS // max(1, at.longest)))
+    why = "one: a step fits" if parts == 1 else f"{parts}: the longest rows have {at.longest:,} tokens"
+    _, free = memory_of(config, at.machine)
+    fewest = parts
+    while parts < rows and step_bytes(config, at.facts, -(-rows // parts), at.longest) > free:
+        parts += 1
+    if parts > fewest:
+        whole = step_bytes(config, at.facts, -(-rows // fewest), at.longest) / GIB
+        why = f"with {fewest} a step would need about {whole:.1f} GiB of memory; {free / GIB:.1f} are free"
+        return parts, f"{parts}: {why}"
+    return parts, f"micro-batches of at most {MICRO_TOKENS:,} tokens; {why}"
+
+
+def memory_of(config: Config, machine: Machine) -> tuple[str, int]:
+    """Whose memory a step takes, and the bytes that are free of it."""
+    return ("GPU memory", machine.gpu_free) if config.model.device == GPU else ("memory", machine.free)
+
+
+def step_bytes(config: Config, facts: ModelFacts, rows: int, longest: int) -> int:
+    """Bytes of a step, by arithmetic, whose micro-batches have so many rows of so many tokens."""
+    return estimate(
+        parameters=facts.parameters,
+        trained=round(METHODS[config.method.name].trained_share * facts.parameters),
+        tokens=rows * longest,
+        width=facts.width,
+        layers=facts.layers,
+        vocabulary=0 if facts.kind == "encoder" else facts.vocabulary,
+    )
 
 
 def _rates(config: Config, at: Situation) -> Values:
