@@ -276,6 +276,21 @@ def test_a_token_of_an_answer_costs_what_the_later_ones_cost() -> None:
     assert 0.015 < cost.write_seconds < 0.06
 
 
+def test_memory_is_that_of_the_largest_micro_batch_and_not_of_the_longest_row() -> None:
+    lengths, seen = [50, 10, 11, 12, 13, 20, 21, 22, 23], list[Any]()
+    order = [[[0]], [[1, 2], [3, 4]], [[5, 6], [7, 8]]]  # the longest row is what was left over
+    measure(seen.append, lambda rows: None, order, lengths, 0)
+    assert seen[0] == [[0]]
+    order[0] = [[1]]
+    seen.clear()
+    measure(seen.append, lambda rows: None, order, lengths, 0)
+    assert seen[0] == [[5, 6], [7, 8]]
+    order = [[[0]], [[5, 6, 7, 8]]]
+    seen.clear()
+    measure(seen.append, lambda rows: None, order, lengths, 0)
+    assert seen[0] == [[5, 6, 7, 8]]
+
+
 @pytest.mark.parametrize(("minutes", "batch"), [(0.25, 2), (0.5, 4), (1, 8), (60, 8)])
 def test_a_short_budget_makes_more_steps_of_fewer_rows(minutes: float, batch: int) -> None:
     config = decided({"train.minutes": minutes}, "instruction", rows=5_000).config

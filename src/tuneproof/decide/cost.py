@@ -42,7 +42,7 @@ class Cost:
     row_seconds: float  # one row more in a step, on average over an epoch
     token_seconds: float  # one token through training
     forward_seconds: float  # one token through prediction
-    peak_bytes: int  # resident memory of a step with the longest rows
+    peak_bytes: int  # resident memory of the step with the largest micro-batch
     estimated_bytes: int  # the same by arithmetic, before the model was loaded
     update_seconds: float = 0.0  # of a step, whatever its rows
     write_seconds: float = 0.0  # one more token of the answers that the page shows, written side by side
@@ -93,16 +93,15 @@ def measure(
     least: int = 0,
     write: Callable[[int], int] | None = None,
 ) -> Cost:
-    """Runs ``step`` on the longest rows once (memory, warm-up), then on some ordinary ones (time).
+    """Runs ``step`` once on the micro-batch that is largest (memory, warm-up), then on some ordinary ones (time).
 
     Where a step may shrink to ``least`` rows, such steps are run as well: what does not shrink with them is told apart.
     ``write`` makes the answers of the page, of at most so many tokens, and tells how many the longest has; None
     where there are none.
     """
     tokens = [sum(lengths[row] for micro in each for row in micro) for each in steps]
-    longest = max(range(len(steps)), key=lambda index: max(lengths[row] for micro in steps[index] for row in micro))
     with Peak(device) as high:
-        step(steps[longest])
+        step(max(steps, key=lambda one: max(_padded(micro, lengths) for micro in one)))
     tried = steps[:STEPS]
     took = _seconds(step, tried, device)
     rows = [row for micro in steps[0] for row in micro]
@@ -123,6 +122,11 @@ def measure(
     written = 0.0 if write is None else _each_token(write)
     # A step's cost follows its tokens, and rows differ widely in length: the mean row, at the measured rate.
     return Cost(rate * statistics.mean(lengths), rate, seconds, high.bytes, estimated, update, written)
+
+
+def _padded(micro: Sequence[int], lengths: Sequence[int]) -> int:
+    """Tokens of a micro-batch, each row as long as its longest."""
+    return len(micro) * max(lengths[row] for row in micro)
 
 
 def _seconds(

@@ -10,7 +10,7 @@ import dataclasses
 import gc
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ from tuneproof.tasks.classification import balance
 from tuneproof.train.batches import epoch_steps, spared
 from tuneproof.train.fit import Work, assemble, job
 from tuneproof.train.loop import one_step
+
+TRIED = 24  # answers at most that are written for the plan
 
 
 def plan_stage(run: Run, ready: Ready, view: View) -> tuple[Work, int]:
@@ -130,6 +132,7 @@ def _measured(ready: Ready, config: Config, longest: int) -> tuple[Cost, dict[st
         )
 
     lengths = [len(example) for example in work.train]
+    tried, all_ = _tried(ready, config)
     cost = measure(
         lambda step: one_step(state, running, step),
         forward,
@@ -138,8 +141,9 @@ def _measured(ready: Ready, config: Config, longest: int) -> tuple[Cost, dict[st
         estimated,
         device_of(state.model),
         _least_batch(ready),
-        _writing(state.model, ready, config),
+        _writing(state.model, ready, config, tried),
     )
+    cost = dataclasses.replace(cost, write_seconds=cost.write_seconds * all_ / max(1, len(tried)))
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in state.model.parameters()]
     return cost, {
         "trained_parameters": sum(size for size, trains in sizes if trains),
@@ -153,14 +157,22 @@ def _least_batch(ready: Ready) -> int:
     return 2 if "evaluate.answers" in ready.task.answer.options else 0
 
 
-def _writing(model: Module, ready: Ready, config: Config) -> Callable[[int], int] | None:
-    """Writes the answers of the page, of at most so many tokens; None for a task, or a page, without them."""
-    answer, test = ready.task.answer, ready.encoded.splits.test
-    count = min(len(test), config.evaluate.answers)
-    if "evaluate.answers" not in answer.options or not count:
+def _tried(ready: Ready, config: Config) -> tuple[Sequence[int], int]:
+    """Test rows whose answers are written to see what that costs, and how many there are on the page; none for a task
+    without them."""
+    count = min(len(ready.encoded.splits.test), config.evaluate.answers)
+    if "evaluate.answers" not in ready.task.answer.options or not count:
+        return (), 0
+    return range(0, count, -(-count // TRIED)), count
+
+
+def _writing(model: Module, ready: Ready, config: Config, tried: Sequence[int]) -> Callable[[int], int] | None:
+    """Writes answers to those test rows, of at most so many tokens; None where there are none."""
+    if not tried:
         return None
+    answer, test = ready.task.answer, ready.encoded.splits.test
     writer = Predictor(model, answer, ready.encoder, ready.schema, config)
-    rows = [answer.without_truth(test.row(index)) for index in range(count)]
+    rows = [answer.without_truth(test.row(index)) for index in tried]
 
     def write(tokens: int) -> int:  # as fast as with merged adapters: they are left aside
         aside = model.disable_adapter() if isinstance(model, PeftModel) else nullcontext()
