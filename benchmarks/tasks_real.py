@@ -196,9 +196,9 @@ SETS: dict[str, Set] = {
         ("train.jsonl", "validation.jsonl"),
         "test.jsonl",
         ("perplexity",),
-        SUMMARIES,
+        (*SUMMARIES, "--minutes", "100"),
         summed_up("Sum up this abstract of a paper in one sentence."),
-        FIRST,
+        f"{FIRST}; on one core, within 100 minutes, where two passes would have taken three hours",
     ),
     "mts_dialog": Set(
         "instruction",
