@@ -154,6 +154,14 @@ SETS: dict[str, Set] = {
         ("entity_precision", "entity_recall"),
         ("--too-long", "cut"),
     ),
+    "sec_filings_ner by instruction": Set(
+        "instructed-extraction",
+        ("train.jsonl",),
+        "test.jsonl",
+        ("entity_precision", "entity_recall", "failed_answers"),
+        ("--model", "smollm2-135m-instruct", "--too-long", "cut"),
+        note="the same rows turned into instructions by the task's template",
+    ),
     "wnut17": Set(
         "token-classification",
         ("train.jsonl", "validation.jsonl"),
