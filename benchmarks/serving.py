@@ -1,12 +1,13 @@
 """The server under load, beside one forward pass per request: answers per second and latencies on loopback.
 
-    python benchmarks/serving.py RUN [--texts FILE] [--requests 1500] [--concurrency 32] [--rounds 5]
+    python benchmarks/serving.py RUN [--texts FILE] [--requests 1500] [--concurrency 32] [--rounds 5] [--onnx]
 
 RUN is a finished run of a classifier; FILE has one text a line (the test rows of the run when not given). The server is
-a process of its own; the other side is the same model and tokenizer asked text by text, in this process, alternating
-with the server, which is idle meanwhile. Then the latency at 60% of what the server can do, and what it would be if
-there were nothing but the model: a queue simulated with the seconds that batches take on one core. Medians of the
-rounds go to ``benchmarks/results/serving.json``, with the GEMM rate of the machine at that time.
+a process of its own, and with ``--onnx`` there is a second one, whose model onnxruntime computes; the other side is the
+same model and tokenizer asked text by text, in this process. They take turns, and who has none is idle. Then the
+latency at 60% of what each server can do, and what it would be if there were nothing but the model: a queue simulated
+with the seconds that batches take on one core. All rounds and their medians go to ``benchmarks/results/serving.json``,
+with the GEMM rate of the machine at that time.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1500)
     parser.add_argument("--concurrency", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--onnx", action="store_true", help="tuneproof serve --onnx, beside the server without it")
     asked = parser.parse_args()
     if asked.run is None:
         print("Skipped: name a finished run of a classifier.")
@@ -55,39 +57,49 @@ def main() -> None:
     )
     texts = [str(text) for text in texts[: asked.requests]]
     with tempfile.TemporaryDirectory() as home:
-        server = Server([str(asked.run)], Path(home))
-        target = server.classifier(run.id)
+        servers = {"server": Server([str(asked.run)], Path(home))}
+        if asked.onnx:
+            servers["server, onnxruntime"] = Server([str(asked.run)], Path(home), "--onnx")
+        targets = {name: one.classifier(run.id) for name, one in servers.items()}
         try:
             rounds = []
             for _ in range(asked.rounds):
+                round_ = {"one by one": one_by_one(predictor, texts[: len(texts) // 4])}
                 rounds.append(
-                    {
-                        "one by one": one_by_one(predictor, texts[: len(texts) // 4]),
-                        "server": load(target, texts, asked.concurrency),
-                    }
+                    round_ | {name: load(target, texts, asked.concurrency) for name, target in targets.items()}
                 )
                 print(rounds[-1], flush=True)
-            rate = 0.6 * statistics.median(each["server"]["per_second"] for each in rounds)
-            paced = [load(target, texts[: int(rate * PACED)], CALLERS, rate) for _ in range(asked.rounds)]
+            rates = {name: 0.6 * statistics.median(each[name]["per_second"] for each in rounds) for name in targets}
+            paced: dict[str, list[dict[str, float]]] = {name: [] for name in targets}
+            for _ in range(asked.rounds):
+                for name, target in targets.items():
+                    sent = (texts * 3)[: int(rates[name] * PACED)]
+                    paced[name].append(load(target, sent, CALLERS, rates[name]))
             print(paced, flush=True)
         finally:
-            server.end()
+            for one in servers.values():
+                one.end()
     took = batch_seconds(predictor, texts)
     found = {
-        "gain": statistics.median(each["server"]["per_second"] / each["one by one"]["per_second"] for each in rounds),
+        "gain": {
+            name: statistics.median(each[name]["per_second"] / each["one by one"]["per_second"] for each in rounds)
+            for name in targets
+        },
         "rounds": rounds,
         "at 60%": paced,
-        "p95 at 60%": statistics.median(each["p95"] for each in paced),
+        "p95 at 60%": {name: statistics.median(each["p95"] for each in those) for name, those in paced.items()},
         "seconds of a batch on one core": took,
-        "p95 at 60%, the model alone": {str(cores): floor(took, rate, cores) for cores in (1, 2)},
+        "p95 at 60%, the model alone": {str(cores): floor(took, rates["server"], cores) for cores in (1, 2)},
         **about(),
     }
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    print(
-        f"{found['gain']:.2f} times one forward pass per request; p95 at 60% load {1000 * found['p95 at 60%']:.0f} ms; "
-        f"by the model alone {found['p95 at 60%, the model alone']}"
-    )
+    for name in targets:
+        print(
+            f"{name}: {found['gain'][name]:.2f} times one forward pass per request; "
+            f"p95 at 60% load {1000 * found['p95 at 60%'][name]:.0f} ms"
+        )
+    print(f"by the model alone {found['p95 at 60%, the model alone']}")
 
 
 def one_by_one(predictor: Any, texts: list[str]) -> dict[str, float]:

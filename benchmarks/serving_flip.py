@@ -1,11 +1,12 @@
 """A server under steady load while its champion changes and changes back: what failed, what was mixed, what memory did.
 
-    python benchmarks/serving_flip.py RUN RUN [--seconds 600] [--concurrency 32]
+    python benchmarks/serving_flip.py RUN RUN [--seconds 600] [--concurrency 32] [--onnx]
 
 The two runs of classifiers are registered as two versions of one name. So many callers ask four texts a request without
 a pause. After a third of the time the second version is promoted, after two thirds it is rolled back. An answer has to
 name one version and to be, in every one of its four parts, what that version says when it is asked alone. The memory of
-the server is read every second. Results go to ``benchmarks/results/serving_flip.json``.
+the server is read every second. Results go to ``benchmarks/results/serving_flip.json``, with ``--onnx`` to
+``serving_flip_onnx.json``.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="*", type=Path)
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--concurrency", type=int, default=32)
+    parser.add_argument("--onnx", action="store_true", help="tuneproof serve --onnx")
     asked = parser.parse_args()
     if len(asked.runs) != 2:
         print("Skipped: name two finished runs of classifiers on the same labels.")
@@ -42,13 +44,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         os.environ["XDG_DATA_HOME"] = home
         expected = registered(asked.runs)
-        server = Server([NAME], Path(home))
+        server = Server([NAME], Path(home), *["--onnx"] * asked.onnx)
         try:
             found = measured(server, expected, asked.seconds, asked.concurrency)
         finally:
             server.end()
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({**found, **about()}, indent=1) + "\n")
+    results = RESULTS.with_stem(f"{RESULTS.stem}_onnx") if asked.onnx else RESULTS
+    results.parent.mkdir(exist_ok=True)
+    results.write_text(json.dumps({**found, **about()}, indent=1) + "\n")
     print({name: value for name, value in found.items() if name != "memory, MiB"}, found["memory, MiB"])
 
 

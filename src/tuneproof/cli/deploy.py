@@ -75,6 +75,7 @@ def serve(
     canary: Annotated[str | None, typer.Option(metavar="NAME@7=5%", help="version that answers a share")] = None,
     shadow: Annotated[str | None, typer.Option(metavar="NAME@7=20%", help="version that is asked a share too")] = None,
     log_requests: Annotated[str, typer.Option(help="off, sample:0.01 or full; personal data is replaced")] = "off",
+    onnx: Annotated[bool, typer.Option("--onnx", help="onnxruntime computes the models that read")] = False,
 ) -> None:
     """Answer over HTTP: OpenAI's routes, /v1/classify and others, and a page to try the models by hand."""
     from tuneproof.optional import need
@@ -96,6 +97,7 @@ def serve(
         log_requests=log_requests,
         canary=canary,
         shadow=shadow,
+        onnx=onnx,
     )
     serve_all(names, how, typer.echo)
 

@@ -173,11 +173,16 @@ def host(label: str, predictor: Predictor, metrics: Metrics, failed: Callable[[s
     if hosted.writes and continues(predictor):
         hosted.batcher = Continuous(label, predictor, metrics, failed)
         return hosted
-    threads = 1 if hosted.writes else min(READERS, cores)
+    threads = 1 if hosted.writes else readers(cores)
     work, most = (_write(predictor), WRITERS_BATCH) if hosted.writes else (_respond(predictor), READERS_BATCH)
     begin = partial(torch.set_num_threads, cores // threads)
     hosted.batcher = Batcher(label, work, metrics, most=most, threads=threads, begin=begin, failed=failed)
     return hosted
+
+
+def readers(cores: int) -> int:
+    """Threads of a model that reads."""
+    return min(READERS, cores)
 
 
 def writing_of(

@@ -23,11 +23,12 @@ from tuneproof.deploy.registry import Registry, Version, canaries, found, trials
 from tuneproof.deploy.registry.books import promoted
 from tuneproof.deploy.registry.home import CHAMPION, Reference
 from tuneproof.deploy.server.canary import Canary
-from tuneproof.deploy.server.hosted import Models, prove
+from tuneproof.deploy.server.graph import by_graph
+from tuneproof.deploy.server.hosted import Models, prove, readers
 from tuneproof.deploy.server.shadow import Shadow
 from tuneproof.deploy.server.sharing import share
 from tuneproof.deploy.server.trial import Trial
-from tuneproof.device import give_back
+from tuneproof.device import give_back, machine
 from tuneproof.errors import ConfigError, Error
 from tuneproof.predict import Predictor
 from tuneproof.run import Run
@@ -77,6 +78,7 @@ class Loaded:
     models: Models
     registry: Registry = field(default_factory=Registry)
     tried: Mapping[str, Tried] = field(default_factory=dict)  # by name
+    graphs: bool = False  # whether models that read are computed by onnxruntime
     followed: dict[str, dict[str, int]] = field(default_factory=dict)  # name -> alias -> version, as it is served
     _promised: dict[str, Tried] = field(default_factory=dict)  # by name, as the ledger said at the last look
     _unfit: set[str] = field(default_factory=set)  # versions to try that could not be opened
@@ -122,6 +124,10 @@ class Loaded:
             return
         say(f"Loading {label}")
         predictor = Predictor.open(run)
+        if self.graphs:
+            predictor, why = by_graph(predictor, run, label, machine().cores // readers(machine().cores), say)
+            say(f"{label} is computed by {f'torch: {why}' if why else 'onnxruntime'}")
+            give_back()
         saved = share(predictor.model, [hosted.predictor.model for hosted in self.models.all()]) / 2**20
         if saved >= 1:
             give_back()

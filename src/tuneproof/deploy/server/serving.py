@@ -32,6 +32,7 @@ from tuneproof.deploy.server.metrics import Metrics
 from tuneproof.deploy.server.routes import State, routed
 from tuneproof.device import give_back, return_memory
 from tuneproof.errors import ConfigError, Error, ResourceError
+from tuneproof.optional import need
 
 PORT = 8433
 DRAIN_SECONDS = 30.0
@@ -54,6 +55,7 @@ class Serving:
     log_requests: str = "off"
     canary: str | None = None  # NAME@7=5%: a version, and the share of its name's requests that it answers
     shadow: str | None = None  # the same: a version, and the share of requests that it is asked as well
+    onnx: bool = False  # models that read are computed by onnxruntime
 
     def check(self) -> None:
         """ConfigError for a server that would be open to others without anything that protects it."""
@@ -119,6 +121,9 @@ def is_loopback(host: str) -> bool:
 def serve(references: Sequence[str], how: Serving, say: Say = print) -> None:
     """Serve until a signal says to end; errors of what cannot be loaded or bound come before the first request."""
     how.check()
+    if how.onnx:
+        for package in ("onnx", "onnxruntime", "onnxscript"):
+            need(package, extra="onnx")
     return_memory()
     root = private(home())
     metrics = Metrics()
@@ -127,7 +132,7 @@ def serve(references: Sequence[str], how: Serving, say: Say = print) -> None:
     access = Access.of(root / "run" / "token") if how.auth else Access(None)
     with _bound(how) as socket_:
         port: int = socket_.getsockname()[1]
-        loaded = Loaded(Models(metrics, broken.append), tried=how.tried())
+        loaded = Loaded(Models(metrics, broken.append), tried=how.tried(), graphs=how.onnx)
         loaded.check(references)
         for reference in references:
             loaded.load(reference, say)
