@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import argparse
 import heapq
-import http.client
 import json
 import math
 import os
+import re
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -122,6 +123,35 @@ class Target:
     body: Callable[[str], Any]
     token: str = ""
 
+    def request(self, text: str) -> bytes:
+        """As it goes over the line; written beforehand, as callers and server share the cores."""
+        body = json.dumps(self.body(text)).encode()
+        head = f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nContent-Type: application/json\r\n"
+        if self.token:
+            head += f"Authorization: Bearer {self.token}\r\n"
+        return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def answer(line: socket.socket) -> tuple[int, bytes]:
+    """Status and body of the next answer; http.client would take .8 ms of a core to read its head."""
+
+    def more() -> bytes:
+        part = line.recv(65536)
+        if not part:
+            raise RuntimeError("The server hung up in the middle of an answer.")
+        return part
+
+    said = b""
+    while b"\r\n\r\n" not in said:
+        said += more()
+    head, _, body = said.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+    if length is None:
+        raise RuntimeError(f"An answer without its length: {head!r}")
+    while len(body) < int(length[1]):
+        body += more()
+    return int(head.split(b" ", 2)[1]), body
+
 
 def load(
     target: Target, texts: Sequence[str], concurrency: int, rate: float | None = None, seconds: float = 600
@@ -132,27 +162,23 @@ def load(
     """
     places = iter(range(len(texts)))
     lock, took, failed = threading.Lock(), list[float](), list[str]()
+    bodies = {text: target.request(text) for text in texts}
     began = time.monotonic()
 
     def caller() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=seconds)
-        headers = {"Content-Type": "application/json"}
-        if target.token:
-            headers["Authorization"] = f"Bearer {target.token}"
-        while not failed:
-            with lock:
-                index = next(places, None)
-            if index is None:
-                break
-            due = began + index / rate if rate else time.monotonic()
-            time.sleep(max(0.0, due - time.monotonic()))
-            connection.request("POST", target.path, json.dumps(target.body(texts[index])), headers)
-            answer = connection.getresponse()
-            said = answer.read()
-            if answer.status != 200:
-                failed.append(f"{answer.status}: {said[:200]!r}")
-            took.append(time.monotonic() - due)
-        connection.close()
+        with socket.create_connection(("127.0.0.1", target.port), timeout=seconds) as line:
+            while not failed:
+                with lock:
+                    index = next(places, None)
+                if index is None:
+                    break
+                due = began + index / rate if rate else time.monotonic()
+                time.sleep(max(0.0, due - time.monotonic()))
+                line.sendall(bodies[texts[index]])
+                status, said = answer(line)
+                if status != 200:
+                    failed.append(f"{status}: {said[:200]!r}")
+                took.append(time.monotonic() - due)
 
     callers = [threading.Thread(target=caller) for _ in range(concurrency)]
     for each in callers:

@@ -26,7 +26,7 @@ from page_reports import (
 from tuneproof.evaluate.measures import MEASURES
 from tuneproof.evaluate.page import PAGE, SECTIONS, render
 from tuneproof.evaluate.page.compared import scores
-from tuneproof.page import TEMPLATES, charts, numbers
+from tuneproof.page import TEMPLATES, charts, last_part, numbers
 from tuneproof.page.words import METRICS
 
 
@@ -352,6 +352,20 @@ def test_a_path_is_shown_by_its_last_part() -> None:
     assert any(
         mark.get("data-tip") == "/root/.cache/tuneproof/store/sha256/ca/reviews.csv" for mark in outline.all("bdi")
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/data/a/train.jsonl, /data/b/validation.jsonl", "train.jsonl, validation.jsonl"),
+        ("/my, data/x.csv", "x.csv"),
+        ("C:\\rows\\x.csv", "x.csv"),
+        ("runs/a/", "a"),
+        (None, ""),
+    ],
+)
+def test_of_several_files_each_is_shown(path: str | None, shown: str) -> None:
+    assert last_part(path) == shown
 
 
 def test_a_moment_is_readable() -> None:

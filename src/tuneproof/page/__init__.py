@@ -156,8 +156,10 @@ def file_name(value: Any) -> Markup:
 
 
 def last_part(value: Any) -> str:
-    """``a/b/c.csv`` -> ``c.csv``."""
-    return re.split(r"[/\\]", str(value or "").rstrip("/\\"))[-1]
+    """``a/b/c.csv`` -> ``c.csv``; of several files, ``a/b.csv, a/c.csv``, each: ``b.csv, c.csv``."""
+    whole = str(value or "").rstrip("/\\")
+    each = [re.split(r"[/\\]", part)[-1] for part in whole.split(", ")]
+    return ", ".join(each) if all("." in part for part in each) else re.split(r"[/\\]", whole)[-1]
 
 
 def written_size(text: str) -> int:
