@@ -111,10 +111,12 @@ def test_a_graph_that_was_changed_is_refused_and_another_model_needs_another(
     with pytest.raises(CheckError, match="is not what was written"):
         opened()
     other = Path(shutil.copytree(review_run.model, tmp_path / "other"))
-    assert sum_of(other) == sum_of(review_run.model) == kept.name
+    base = review_run.plan["model"]["revision"]
+    assert sum_of(other, base) == sum_of(review_run.model, base) == kept.name
+    assert sum_of(other, "another revision") != kept.name, "an adapter is half of a model"
     weights = other / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
-    assert sum_of(other) != kept.name
+    assert sum_of(other, base) != kept.name
 
 
 def test_an_input_that_the_graph_does_not_have_is_an_error_and_no_other_answer(

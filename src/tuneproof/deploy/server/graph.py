@@ -80,7 +80,7 @@ def by_graph(predictor: Predictor, run: Run, label: str, threads: int, say: Say)
     why = EXPORTS[TARGET].refuses(Subject(run, label, predictor))
     if why:
         return predictor, why
-    folder = private(home() / "graphs") / sum_of(run.model)
+    folder = private(home() / "graphs") / sum_of(run.model, run.plan["model"]["revision"])
     if not folder.is_dir():
         try:
             export(run, label, TARGET, folder, say=say)
@@ -91,9 +91,9 @@ def by_graph(predictor: Predictor, run: Run, label: str, threads: int, say: Say)
     return replace(predictor, model=Graph(folder, predictor.model.config, threads).eval()), ""
 
 
-def sum_of(model: Path) -> str:
-    """The same for models with the same files."""
-    told = hashlib.sha256()
+def sum_of(model: Path, base: str) -> str:
+    """The same for models with the same files over the same revision of a pretrained one, which an adapter needs."""
+    told = hashlib.sha256(f"{base}\n".encode())
     for file in sorted(path for path in model.rglob("*") if path.is_file()):
         told.update(f"{file.relative_to(model)} {_sha256(file)}\n".encode())
     return told.hexdigest()[:32]
