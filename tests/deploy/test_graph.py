@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tuneproof.deploy.registry import Registry
-from tuneproof.deploy.server.graph import Graph, by_graph, sum_of
+from tuneproof.deploy.server.graph import WRITERS, Graph, by_graph, end_writers, sum_of
 from tuneproof.deploy.server.hosted import Models
 from tuneproof.deploy.server.loaded import Loaded
 from tuneproof.deploy.server.metrics import Metrics
@@ -47,7 +47,7 @@ def test_it_answers_as_the_model_that_was_scored(
     graphed: tuple[Predictor, Path, list[str]], reviewer: Predictor
 ) -> None:
     found, folder, said = graphed
-    assert (folder / "model.onnx").is_file() and any("onnx" in line for line in said)
+    assert (folder / "model.onnx").is_file() and said == ["Writing the graph of reviews@1 for onnxruntime, once"]
     close(found(TEXTS), reviewer(TEXTS))
     for text in TEXTS:
         close(found([text]), reviewer([text]))
@@ -117,6 +117,18 @@ def test_a_graph_that_was_changed_is_refused_and_another_model_needs_another(
     weights = other / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
     assert sum_of(other, base) != kept.name
+
+
+def test_a_server_that_ends_does_not_wait_for_a_graph(
+    review_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    timer = threading.Timer(1.0, end_writers)
+    timer.start()
+    with pytest.raises(CheckError, match=r"The graph of reviews@1 was not written\."):
+        by_graph(Predictor.open(review_run), review_run, "reviews@1", 1, print)
+    timer.join()
+    assert not [*(tmp_path / "tuneproof" / "graphs").glob("[!.]*")] and not WRITERS
 
 
 def test_an_input_that_the_graph_does_not_have_is_an_error_and_no_other_answer(

@@ -13,6 +13,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,15 +26,16 @@ import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from tuneproof.deploy.export import EXPORTS, export
+from tuneproof.deploy.export import EXPORTS
 from tuneproof.deploy.export.subject import Subject
 from tuneproof.deploy.registry.home import home, private
-from tuneproof.errors import CheckError, Error
+from tuneproof.errors import CheckError
 from tuneproof.optional import need
 from tuneproof.predict import Predictor
 from tuneproof.run import Run
 
 TARGET = "onnx"
+WRITERS: set[subprocess.Popen[str]] = set()  # processes that write a graph now
 TIDY = 64  # batches after which onnxruntime gives back the memory that it holds for others
 Say = Callable[[str], None]
 
@@ -82,13 +85,27 @@ def by_graph(predictor: Predictor, run: Run, label: str, threads: int, say: Say)
         return predictor, why
     folder = private(home() / "graphs") / sum_of(run.model, run.plan["model"]["revision"])
     if not folder.is_dir():
-        try:
-            export(run, label, TARGET, folder, say=say)
-        except Error:
-            if not folder.is_dir():  # or another server was as far a moment before
-                raise
+        _written(run, label, folder, say)
     _unchanged(folder)
     return replace(predictor, model=Graph(folder, predictor.model.config, threads).eval()), ""
+
+
+def _written(run: Run, label: str, folder: Path, say: Say) -> None:
+    """By a process of its own: callers do not wait for its Python, and the server can end before it."""
+    say(f"Writing the graph of {label} for onnxruntime, once")
+    command = [sys.executable, "-m", "tuneproof.cli", "export", str(run.path), "--to", TARGET, "--output", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as writer:
+        WRITERS.add(writer)
+        told = writer.communicate()[0]
+        WRITERS.discard(writer)
+    if writer.returncode and not folder.is_dir():  # or another server was as far a moment before
+        raise CheckError(f"The graph of {label} was not written. {told.rpartition('tuneproof: ')[2].strip()}")
+
+
+def end_writers() -> None:
+    """Whoever waits for a graph gets an error in place of it."""
+    for writer in list(WRITERS):
+        writer.kill()
 
 
 def sum_of(model: Path, base: str) -> str:

@@ -24,6 +24,7 @@ from tuneproof.deploy.registry.home import CHAMPION, home, private
 from tuneproof.deploy.server.access import Access
 from tuneproof.deploy.server.connection import Connection
 from tuneproof.deploy.server.feedback import Feedbacks
+from tuneproof.deploy.server.graph import end_writers
 from tuneproof.deploy.server.guard import Exchange, Guard
 from tuneproof.deploy.server.hosted import Models
 from tuneproof.deploy.server.loaded import Loaded, Say, Tried
@@ -208,6 +209,7 @@ async def _run(
         await server.serve(sockets=[socket_])
     finally:
         looking.cancel()
+        end_writers()
         for name in loaded.tried:
             loaded.end(name, "the server ended")
         await asyncio.to_thread(loaded.models.close, DRAIN_SECONDS)
