@@ -15,15 +15,22 @@ from tuneproof.place import finish, forget_peak, peak_on
 
 # Intermediate values kept for the backward pass, per token and layer, in units of the model's width: attention and
 # feed-forward inputs and outputs of a standard transformer layer (Korthikanti et al. 2022, arXiv 2205.05198: 34 bytes
-# at 2 bytes a value, here 4 bytes at most and without the T x T part, which short rows do not notice).
+# at 2 bytes a value, here 4 bytes at most). Where attention weights are dropped out no fused kernel is used, and of
+# each pair of tokens the weight, the mask and what is left of the weight are kept too: the paper's 5 bytes, in fp32.
 VALUES_PER_TOKEN = 34
+BYTES_PER_PAIR = 4 + 1 + 4
 
 
-def estimate(*, parameters: int, trained: int, tokens: int, width: int, layers: int, vocabulary: int = 0) -> int:
-    """Bytes of one training step: weights, gradients, two AdamW moments (all fp32), activations, logits."""
+def estimate(
+    *, parameters: int, trained: int, tokens: int, width: int, layers: int, vocabulary: int = 0, pairs: int = 0
+) -> int:
+    """Bytes of one training step: weights, gradients, two AdamW moments (all fp32), activations, logits.
+
+    ``pairs`` are those of two tokens of a row, times the heads of a layer, where attention keeps something of each.
+    """
     weights = 4 * parameters
     training = 3 * 4 * trained
-    activations = 4 * VALUES_PER_TOKEN * tokens * width * layers
+    activations = layers * (4 * VALUES_PER_TOKEN * tokens * width + BYTES_PER_PAIR * pairs)
     logits = 3 * 4 * tokens * vocabulary  # logits, their softmax, their gradient
     return weights + training + activations + logits
 

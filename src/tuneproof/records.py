@@ -266,6 +266,7 @@ class ModelFacts:
     vocabulary: int
     context: int  # tokens at most
     trained: bool = True  # False where its weights are as they were drawn, which its norms show
+    dropping_heads: int = 0  # heads of each layer whose attention weights are dropped out, and so kept; else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ import hashlib
 import json
 import shutil
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -281,6 +283,45 @@ def test_what_a_target_cannot_carry_is_one_sentence(
 def test_a_place_that_is_taken_is_not_overwritten(finished: Finished, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="exists already"):
         exported(finished(CLASSES, "full"), "merged", tmp_path)
+
+
+WRITES_FOR_EVER = """
+import dataclasses, sys, time
+from pathlib import Path
+from tuneproof.deploy.export import EXPORTS, export
+from tuneproof.run import Run
+run, folder = map(Path, sys.argv[1:])
+slow = dataclasses.replace(EXPORTS["merged"], build=lambda *_: (print("writing", flush=True), time.sleep(600)))
+export(Run.open(run), run.name, slow, folder, None, lambda line: None)
+"""
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next(finished: Finished, tmp_path: Path) -> None:
+    """And what another process is writing is left alone."""
+    run, out = finished(CLASSES, "full"), tmp_path / "out"
+    writers = []
+    for _ in range(2):
+        command = [sys.executable, "-c", WRITES_FOR_EVER, str(run), str(out)]
+        writers.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+    try:
+        for writer in writers:
+            while "writing" not in (writer.stdout.readline() if writer.stdout else "writing"):
+                assert writer.poll() is None
+        drafts = set(tmp_path.iterdir())
+        assert len(drafts) == 2
+        writers[0].kill()
+        writers[0].wait()
+        exported(run, "merged", out)
+        assert out in tmp_path.iterdir() and len(drafts & set(tmp_path.iterdir())) == 1
+        writers[1].kill()
+        writers[1].wait()
+        shutil.rmtree(out)
+        exported(run, "merged", out)
+        assert list(tmp_path.iterdir()) == [out]
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.communicate()
 
 
 def test_a_quantised_export_is_judged_by_its_answers(tmp_path: Path, tiny_llama: Path) -> None:

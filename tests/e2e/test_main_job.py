@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 from tiny import review_rows, write_csv
+from torch.nn import Dropout
 
 import tuneproof as tp
 from tuneproof import pipeline
 from tuneproof.config import load, names
 from tuneproof.errors import Error
+from tuneproof.pipeline import planning
 from tuneproof.run import Run
+from tuneproof.train.loop import Job, State, one_step
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -187,6 +190,21 @@ def test_plan_leaves_nothing_behind(reviews: Path, tiny_bert: Path, tmp_path: Pa
     made = tp.plan(reviews, model_name=str(tiny_bert), train_threads=1)
     assert list(tmp_path.iterdir()) == []
     assert made["cost"]["steps"] > 0 and made["cost"]["memory_gib"] > 0 and made["power"]
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_what_a_plan_measures_is_training(reviews: Path, tiny_bert: Path, method: str, monkeypatch) -> None:
+    """Dropout takes memory and time: the steps that are measured have it, also after a prediction was measured."""
+    steps = []
+
+    def seen(state: State, job: Job, micros: list[list[int]]) -> None:
+        drops = [module.training for module in state.model.modules() if isinstance(module, Dropout) and module.p]
+        steps.append(sum(drops))
+        one_step(state, job, micros)
+
+    monkeypatch.setattr(planning, "one_step", seen)
+    tp.plan(reviews, model_name=str(tiny_bert), method_name=method, train_threads=1)
+    assert len(steps) >= 3 and steps[0] >= 4 and len(set(steps)) == 1  # adapters leave a frozen embedding without
 
 
 def test_a_budget_of_minutes_means_fewer_steps(reviews: Path, tiny_bert: Path) -> None:

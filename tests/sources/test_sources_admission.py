@@ -294,6 +294,39 @@ def test_admission_is_light(folder: Path) -> None:
     subprocess.run([sys.executable, "-c", code, str(folder)], check=True, timeout=120)
 
 
+ADMITS_ALL = """
+import resource, sys
+from pathlib import Path
+from tuneproof import sources
+from tuneproof.errors import ModelError
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))  # nothing stays open either
+passed = []
+for folder in sorted(Path(sys.argv[1]).iterdir()):
+    try:
+        sources.admit(folder)
+        passed.append(folder.name)
+    except ModelError:
+        pass
+assert not passed, passed
+assert not {"torch", "transformers", "numpy"} & set(sys.modules)
+peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+print(peak.split()[1])
+"""
+
+
+def test_hostile_folders_are_refused_before_anything_heavy_is_imported(tiny_bert: Path, tmp_path: Path) -> None:
+    """One process refuses all of them, without torch or transformers, in less than 200 MB."""
+    assert len(HOSTILE) >= 60
+    for number, spoil in enumerate(HOSTILE.values()):
+        spoil(Path(shutil.copytree(tiny_bert, tmp_path / f"{number:03}")))
+    said = subprocess.run(
+        [sys.executable, "-c", ADMITS_ALL, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert said.returncode == 0, said.stderr
+    assert int(said.stdout) < 200_000
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="nowhere"):
         sources.admit(tmp_path / "nowhere")

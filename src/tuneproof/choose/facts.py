@@ -23,6 +23,9 @@ SEQ2SEQ = ("t5", "bart", "pegasus", "marian", "prophetnet", "longt5", "umt5")
 # The same quantity under the names that architectures give it.
 WIDTH = ("hidden_size", "d_model", "n_embd", "dim")
 LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers")
+HEADS = ("num_attention_heads", "encoder_attention_heads", "num_heads", "n_head", "n_heads")
+# The same for dropout on attention weights; the last is that of architectures with one rate for all.
+DROPPED = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop", "dropout_rate")
 NORM = re.compile(r"(norm|ln_|layernorm)[a-z0-9_]*\.weight$", re.IGNORECASE)
 ONE = {"F32": b"\0\0\x80\x3f", "F16": b"\0\x3c", "BF16": b"\x80\x3f"}  # the number 1, little-endian
 CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx")
@@ -43,6 +46,7 @@ def facts(source: ModelSource) -> ModelFacts:
         layers=_first(config, LAYERS, source.path),
         vocabulary=int(config.get("vocab_size", 0)),
         trained=_trained(source.path),
+        dropping_heads=_first(config, HEADS, source.path, 0) if any(config.get(name) for name in DROPPED) else 0,
         context=min(_first(config, CONTEXT, source.path, 512), _tokenizer_limit(source.path)),
     )
 

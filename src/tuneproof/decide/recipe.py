@@ -144,7 +144,10 @@ def _device(config: Config, at: Situation) -> Values:
 
 def _precision(config: Config, at: Situation) -> Values:
     faster = at.bf16_gain if config.model.device != GPU else at.bf16_gain_gpu
-    gain = f"a bf16 matrix product is {faster:.1f} times as fast as an fp32 one here"
+    if faster < 0.5:
+        gain = f"a bf16 matrix product takes {1 / max(faster, 1e-3):,.0f} times as long as an fp32 one here"
+    else:
+        gain = f"a bf16 matrix product is {faster:.1f} times as fast as an fp32 one here"
     training = "bf16" if faster >= BF16_PAYS else "fp32"
     if at.facts.parameters <= SMALL:
         scoring = ("fp32", f"{at.facts.parameters / 1e6:.0f}M parameters are scored quickly in full precision")
@@ -204,6 +207,7 @@ def step_bytes(config: Config, facts: ModelFacts, rows: int, longest: int) -> in
         width=facts.width,
         layers=facts.layers,
         vocabulary=0 if facts.kind == "encoder" else facts.vocabulary,
+        pairs=rows * longest**2 * facts.dropping_heads,
     )
 
 

@@ -34,7 +34,7 @@ from tuneproof.stats.power import power_line
 from tuneproof.tasks.classification import balance
 from tuneproof.train.batches import epoch_steps, spared
 from tuneproof.train.fit import Work, assemble, job
-from tuneproof.train.loop import one_step
+from tuneproof.train.loop import one_step, training_mode
 
 TRIED = 24  # answers at most that are written for the plan
 
@@ -117,6 +117,7 @@ def _measured(ready: Ready, config: Config, longest: int) -> tuple[Cost, dict[st
     estimated = refuse_if_too_large(ready.facts, config, longest, machine())
     work = work_of(ready, config)
     state = assemble(work)
+    training_mode(state.model)  # it was opened without dropout, which takes memory and time
     order = epoch_steps(
         [len(example) for example in work.train],
         batch_size=config.train.batch_size,
@@ -130,6 +131,7 @@ def _measured(ready: Ready, config: Config, longest: int) -> tuple[Cost, dict[st
         predict_examples(
             state.model, work.answer, work.encoder, [work.train[row] for row in rows], config.evaluate.precision
         )
+        training_mode(state.model)
 
     lengths = [len(example) for example in work.train]
     tried, all_ = _tried(ready, config)

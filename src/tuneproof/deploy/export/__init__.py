@@ -10,10 +10,14 @@ renamed into place. Adding a target is one file and one row. Nothing here serves
 from __future__ import annotations
 
 import dataclasses
+import fcntl
+import glob
 import json
+import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,17 +160,38 @@ def export(
     why = row.refuses(subject)
     if why:
         raise ConfigError(f"{name} cannot be exported to {row.name}: {why}.")
-    with disk_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = folder.parent / f".{folder.name}-{secrets.token_hex(4)}.tmp"
-        draft.mkdir()
-        try:
-            parity = _made(subject, row, chosen, draft, folder, say)
-            draft.rename(folder)
-            sync_folder(folder.parent)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+    with disk_errors(folder), _draft(folder) as draft:
+        parity = _made(subject, row, chosen, draft, folder, say)
+        draft.rename(folder)
+        sync_folder(folder.parent)
     return Exported(folder, parity)
+
+
+@contextmanager
+def _locked(folder: Path, how: int = 0) -> Iterator[None]:
+    """The system frees the lock of a dead process."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | how)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _draft(folder: Path) -> Iterator[Path]:
+    """An empty folder beside ``folder``, to be renamed; what killed writers left of the same export is removed."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        with _locked(folder.parent):  # nobody meets a draft that has no lock yet
+            for left in folder.parent.glob(f".{glob.escape(folder.name)}-*.tmp"):
+                with suppress(BlockingIOError), _locked(left, fcntl.LOCK_NB):  # or somebody is writing it
+                    shutil.rmtree(left)
+            draft = folder.parent / f".{folder.name}-{secrets.token_hex(4)}.tmp"
+            draft.mkdir()
+            held.enter_context(_locked(draft))
+        held.callback(shutil.rmtree, draft, ignore_errors=True)
+        yield draft
 
 
 def _whole(row: Target, precision: str) -> str:
