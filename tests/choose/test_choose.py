@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tuneproof.choose import choose
+from tuneproof.choose.facts import facts
 from tuneproof.device import Machine
 from tuneproof.errors import ModelError
 from tuneproof.sources import CATALOG
+from tuneproof.sources import model as source
 
 LAPTOP = Machine(cores=2, memory=16 * 2**30, free=12 * 2**30, gpu=None)
 
@@ -34,3 +38,9 @@ def test_nothing_fits_into_no_memory() -> None:
     tiny = Machine(cores=1, memory=2**28, free=2**27, gpu=None)
     with pytest.raises(ModelError, match=r"No model of the catalogue .* 0\.1 GiB"):
         choose("text-classification", ("encoder",), tiny)
+
+
+def test_heads_count_where_attention_drops_weights(tiny_bert: Path, tiny_llama: Path) -> None:
+    """Then something of each pair of tokens is kept, and memory grows with the square of a row."""
+    assert facts(source(str(tiny_bert), say=lambda line: None)).dropping_heads == 2
+    assert facts(source(str(tiny_llama), say=lambda line: None)).dropping_heads == 0
