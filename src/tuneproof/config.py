@@ -146,6 +146,11 @@ class Train(Section):
     )
     batch_size: int = decide("rows per update of the weights", ge=1, le=65536, search=(8, 64))
     accumulate: int = decide("micro-batches per update; more of them need less memory", ge=1, le=4096)
+    length_window: int = decide(
+        "batches sorted by length together, to spare padding; 1: the rows of a step are drawn from all",
+        ge=1,
+        le=100000,
+    )
     warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     schedule: Literal["linear", "cosine", "constant", "inverse-sqrt", "wsd", "one-cycle"] = decide(
         "how the learning rate falls after warm-up"

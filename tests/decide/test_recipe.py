@@ -128,6 +128,17 @@ def test_validation_and_log_points_lie_within_the_run(rows: int, batch: int, epo
     assert steps >= 1 and 1 <= config.train.validate_every <= steps and 1 <= config.train.log_every <= steps
 
 
+def test_steps_of_tags_are_drawn_from_all_rows_and_cut_by_length() -> None:
+    """A step of long sentences alone is nearly without entities: an encoder of width 768 then learnt none."""
+    tags = decided({}, "token-classification").config.train
+    assert (tags.length_window, tags.accumulate) == (1, 4)
+    labels = decided({}, "text-classification").config.train
+    assert (labels.length_window, labels.accumulate) == (50, 1)
+    asked = decided({"train.length_window": 1, "train.batch_size": 3}, "text-classification")
+    assert asked.config.train.accumulate == 3
+    assert "padding" in asked.settings["train.accumulate"].reason
+
+
 @given(longest=st.integers(1, 131_072), batch=st.integers(1, 512))
 def test_micro_batches_bound_the_tokens_of_a_pass(longest: int, batch: int) -> None:
     config = decided({"train.batch_size": batch}, longest=longest).config

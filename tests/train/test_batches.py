@@ -68,3 +68,20 @@ def test_rows_of_similar_length_stand_together() -> None:
     steps = epoch_steps(lengths, batch_size=16, accumulate=1, seed=0, epoch=0)
     padded = sum(len(step[0]) * max(lengths[row] for row in step[0]) for step in steps)
     assert padded < 1.05 * sum(lengths)
+
+
+def test_a_window_of_one_draws_a_step_from_all_rows_and_cuts_it_by_length() -> None:
+    lengths = [1 + (n * 7919) % 512 for n in range(4000)]
+    drawn = epoch_steps(lengths, batch_size=16, accumulate=4, seed=0, epoch=0, window=1)
+    steps = [[lengths[row] for micro in step for row in micro] for step in drawn]
+    assert min(step[-1] - step[0] for step in steps) > 200, "each step has short rows and long ones"
+    assert all(step == sorted(step) for step in steps), "its micro-batches go from short to long"
+    padded = sum(len(micro) * max(lengths[row] for row in micro) for step in drawn for micro in step)
+    assert padded < 1.35 * sum(lengths)
+    assert sorted(row for step in drawn for micro in step for row in micro) == list(range(4000))
+
+
+def test_a_plan_of_an_earlier_version_goes_on_with_the_window_of_then() -> None:
+    lengths = [1 + (n * 7919) % 512 for n in range(1000)]
+    then = epoch_steps(lengths, batch_size=16, accumulate=1, seed=0, epoch=0, window=None)
+    assert then == epoch_steps(lengths, batch_size=16, accumulate=1, seed=0, epoch=0, window=50)

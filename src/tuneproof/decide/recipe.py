@@ -47,6 +47,7 @@ UNTRAINED: dict[str, dict[str, tuple[Any, str]]] = {
 # off while it still learns. Where labels are few more passes do harm. Measured in docs/log.md, 2026-11-26.
 STEPS_OF_A_LABEL, MOST_PASSES = 5, 20.0
 GIB = 2**30
+WINDOW, MIXED_PARTS = 50, 4  # batches sorted by length together; parts of a step whose rows are drawn from all
 MICRO_TOKENS = 8192  # of one micro-batch: its activations stay within about 2 GiB for a model of SMALL size
 
 
@@ -171,17 +172,25 @@ def _passes(config: Config, at: Situation) -> Values:
 
 def _training(config: Config, at: Situation) -> Values:
     rows = config.train.batch_size or at.answer.recipe["train.batch_size"][0]
+    window = {"train.length_window": (WINDOW, "rows of similar length together: little padding"), **at.answer.recipe}
+    mixed = (config.train.length_window or window["train.length_window"][0]) == 1
     return {
-        **at.answer.recipe,
-        "train.accumulate": _parts(config, at, rows),
+        **window,
+        "train.accumulate": _parts(config, at, rows, mixed=mixed),
         "train.threads": (at.machine.cores, "all cores that this process may use"),
     }
 
 
-def _parts(config: Config, at: Situation, rows: int) -> tuple[int, str]:
-    """Into how many micro-batches a step is cut: for its tokens, and further where memory is short."""
+def _parts(config: Config, at: Situation, rows: int, *, mixed: bool) -> tuple[int, str]:
+    """Into how many micro-batches a step is cut: for its tokens, and further where memory is short.
+
+    A step whose rows are ``mixed`` is cut in any case: the longest row would fill up all the others.
+    """
     parts = -(-rows // max(1, MICRO_TOKENS // max(1, at.longest)))
     why = "one: a step fits" if parts == 1 else f"{parts}: the longest rows have {at.longest:,} tokens"
+    if mixed and parts < min(MIXED_PARTS, rows):
+        parts = min(MIXED_PARTS, rows)
+        why = f"{parts}: the rows of a step differ in length, so that in one they would be mostly padding"
     _, free = memory_of(config, at.machine)
     fewest = parts
     while parts < rows and step_bytes(config, at.facts, -(-rows // parts), at.longest) > free:

@@ -122,6 +122,7 @@ def _measured(ready: Ready, config: Config, longest: int) -> tuple[Cost, dict[st
         [len(example) for example in work.train],
         batch_size=config.train.batch_size,
         accumulate=config.train.accumulate,
+        window=config.train.length_window,
         seed=config.train.seed,
         epoch=0,
     )

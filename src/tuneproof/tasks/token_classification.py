@@ -63,6 +63,7 @@ class TokenClassification(Likeliest):
         "train.epochs": (4.0, "enough for tags; validation decides which weights are kept"),
         "train.batch_size": (16, "a sentence is many tags, so fewer rows make a step"),
         "train.schedule": ("linear", "usual for encoders"),
+        "train.length_window": (1, "drawn from all: long sentences have few entities, and by themselves teach none"),
     }
 
     def at_temperature(self, temperature: float) -> TokenClassification:

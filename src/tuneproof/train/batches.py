@@ -3,8 +3,9 @@
     for step in epoch_steps(lengths, batch_size=32, accumulate=2, seed=0, epoch=1):
         for rows in step: ...                 # micro-batches: lists of row numbers
 
-Rows of similar length stand together to save padding: the epoch's permutation is cut into windows of 50 batches,
-each window is sorted by length and cut into batches, and the batches are shuffled. What padding is left, and what all
+Rows of similar length stand together to save padding: the epoch's permutation is cut into windows of so many batches,
+each window is sorted by length and cut into batches, and the batches are shuffled. In a window of 1 a step's rows are
+drawn from all, and only its micro-batches have rows of similar length. What padding is left, and what all
 rows of a micro-batch begin with, is not computed where that pays (``without_padding``).
 """
 
@@ -23,7 +24,7 @@ from tuneproof.compute.layout import layout
 from tuneproof.compute.packing import packs
 from tuneproof.modalities import Batch, Example
 
-WINDOW = 50  # batches that are sorted by length together
+WINDOW = 50  # batches that are sorted by length together, where nobody decided it: a plan of an earlier version
 
 
 def steps_per_epoch(rows: int, batch_size: int) -> int:
@@ -31,15 +32,16 @@ def steps_per_epoch(rows: int, batch_size: int) -> int:
 
 
 def epoch_steps(
-    lengths: Sequence[int], *, batch_size: int, accumulate: int, seed: int, epoch: int
+    lengths: Sequence[int], *, batch_size: int, accumulate: int, seed: int, epoch: int, window: int | None = None
 ) -> list[list[list[int]]]:
     """For each step its micro-batches, for each of those its row numbers; every row exactly once."""
     random = np.random.Generator(np.random.Philox(key=[seed, epoch]))
     order = random.permutation(len(lengths)).tolist()
     batches: list[list[int]] = []
-    for start in range(0, len(order), WINDOW * batch_size):
-        window = sorted(order[start : start + WINDOW * batch_size], key=lambda row: (lengths[row], row))
-        batches += [window[at : at + batch_size] for at in range(0, len(window), batch_size)]
+    together = (window or WINDOW) * batch_size
+    for start in range(0, len(order), together):
+        rows = sorted(order[start : start + together], key=lambda row: (lengths[row], row))
+        batches += [rows[at : at + batch_size] for at in range(0, len(rows), batch_size)]
     return [_parts(batches[index], accumulate) for index in random.permutation(len(batches))]
 
 

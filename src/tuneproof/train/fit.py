@@ -125,6 +125,7 @@ def _micro_batches(work: Work, epoch: int) -> Iterator[list[int]]:
         [len(example) for example in work.train],
         batch_size=settings.batch_size,
         accumulate=settings.accumulate,
+        window=settings.length_window,
         seed=settings.seed,
         epoch=epoch,
     ):

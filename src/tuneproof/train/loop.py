@@ -85,6 +85,7 @@ def fit(state: State, job: Job) -> Iterator[Progress]:
                 lengths,
                 batch_size=settings.batch_size,
                 accumulate=settings.accumulate,
+                window=settings.length_window,
                 seed=settings.seed,
                 epoch=epoch,
             )

@@ -58,6 +58,7 @@ def _steps(work: Work, steps: int) -> Iterator[list[list[int]]]:
             lengths,
             batch_size=settings.batch_size,
             accumulate=settings.accumulate,
+            window=settings.length_window,
             seed=settings.seed,
             epoch=epoch,
         )
