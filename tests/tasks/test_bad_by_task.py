@@ -5,6 +5,7 @@ What a file of any task can have wrong is in test_cli.py and prepare/test_bad_in
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,6 +161,27 @@ def test_a_label_that_is_not_in_the_set(
     other = write_jsonl(tmp_path / "test.jsonl", test)
     said = command("tune", file, "--test", other, "--task", task, "--model", bases[task])
     assert_one_sentence(said, "test.jsonl", "line 5", f'"{name}"')
+
+
+@pytest.mark.parametrize("task", ["token-classification", "instructed-extraction"])
+def test_a_type_of_entity_that_is_not_in_the_set_is_told_and_missed(
+    task: str, command: Command, bases: Mapping[str, Path], tmp_path: Path
+) -> None:
+    """It is no mistake of the row: what one cannot learn is asked of the model nevertheless, and counts as missed."""
+    file = write_jsonl(tmp_path / "rows.jsonl", tagged_rows(60))
+    unknown = {"tokens": ["Bonn", "lamp"], "ner_tags": ["B-place", "I-place"]}
+    other = write_jsonl(tmp_path / "test.jsonl", [*tagged_rows(80)[60:], unknown])
+    asked = ("--task", task, "--model", bases[task], "--epochs", 1, "--runs", tmp_path / "runs")
+    said = command("tune", file, "--test", other, *asked)
+    assert said.code == 0, said.err
+    assert '1 type without a train row: "place"' in " ".join((said.out + said.err).split())
+    (place,) = (tmp_path / "runs").glob("rows-*/eval/test")
+    report = json.loads((place / "report.json").read_text())
+    (one,) = [one for one in report["classes"] if one["label"] == "place"]
+    assert (one["n"], one["recall"]) == (1, 0.0)
+    if task == "token-classification":
+        worst = report["rows"]["worst"][0]
+        assert (worst["line"], worst["loss"]) == (21, None)
 
 
 @pytest.mark.parametrize("weight", ["-1", "0", "much"])

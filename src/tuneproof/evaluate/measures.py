@@ -94,7 +94,7 @@ def _mean(name: str, needs: tuple[str, ...], *, higher: bool, share: bool, unit:
     """The mean of a score over units: rows, or answer tokens where the score is a sum over them."""
 
     def per_unit(items: Sequence[Item]) -> list[float]:
-        return [item.scores[name] / n for item, n in zip(items, units(items), strict=True)]
+        return [item.scores[name] / max(n, 1) for item, n in zip(items, units(items), strict=True)]  # 0 units weigh 0
 
     def units(items: Sequence[Item]) -> list[int]:
         return [item.units if "tokens" in needs else 1 for item in items]

@@ -7,6 +7,7 @@ The sentences of the headline are written here, the page only draws them.
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -175,9 +176,12 @@ def _confusions(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
 
 
 def _loss(prediction: Prediction) -> float | None:
-    """What a row is ordered by: nats per unit, or how far a number was off; None where a row has neither."""
+    """Nats per unit, or how far a number was off; None where a row has neither, or no unit that was taught."""
     scores = prediction.scores
-    return scores["nll"] / scores.get("tokens", 1.0) if "nll" in scores else scores.get("absolute_error")
+    if "nll" not in scores:
+        return scores.get("absolute_error")
+    units = scores.get("tokens", 1.0)
+    return scores["nll"] / units if units else None
 
 
 def _rows(outcome: Outcome, answer: Answer, count: int = 10) -> dict[str, list[dict[str, Any]]]:
@@ -185,7 +189,10 @@ def _rows(outcome: Outcome, answer: Answer, count: int = 10) -> dict[str, list[d
     tuned, last = outcome.systems[0], outcome.systems[-1]
     need = MEASURES[tuned.scores.primary].needs[0]
     losses = [_loss(p) for p in tuned.predictions]
-    worth = [-p.scores[need] if loss is None else loss for p, loss in zip(tuned.predictions, losses, strict=True)]
+    worth = [  # what was not taught is the furthest off
+        loss if loss is not None else math.inf if "nll" in p.scores else -p.scores[need]
+        for p, loss in zip(tuned.predictions, losses, strict=True)
+    ]
     order = sorted(range(len(losses)), key=lambda index: worth[index])
 
     def shown(index: int) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def encode(
         tables[name], examples[name] = table, [encoder.cut(example) for example in whole]
         cuts[name] = _cuts(whole, examples[name])
         if too_long != "count":
-            _still_learnable(table, examples[name], encoder.max_length)
+            _still_learnable(table, whole, examples[name], encoder.max_length)
     counts = {name: _counts(encoder, examples[name], cuts[name], shown[name][2]) for name in tables}
     found = [one for name in tables for one in _findings(name, tables[name], examples[name], cuts[name])]
     found.sort(key=lambda one: (one.check, -(one.score or 0)))
@@ -143,8 +143,9 @@ def _too_long(table: Table, examples: Sequence[Example], long: Sequence[int], li
     )
 
 
-def _still_learnable(table: Table, examples: Sequence[Example], limit: int) -> None:
-    bare = [index for index, example in enumerate(examples) if not example.units]
+def _still_learnable(table: Table, whole: Sequence[Example], cut: Sequence[Example], limit: int) -> None:
+    """Refuse rows that lose all of their answer; one that had nothing to learn, of a type not taught, is measured."""
+    bare = [index for index, (a, b) in enumerate(zip(whole, cut, strict=True)) if a.units and not b.units]
     if bare:
         more = f" (and of {counted(len(bare) - 1, 'other row')})" if len(bare) > 1 else ""
         raise DataError(
