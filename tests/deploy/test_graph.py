@@ -89,6 +89,14 @@ def test_a_server_finds_the_graph_and_keeps_writers_with_torch(
     hosted = {one.label: one.predictor for one in loaded.models.all()}
     close(hosted[review_run.id](TEXTS), reviewer(TEXTS))
     assert not isinstance(hosted[chat_run.id].model, Graph)
+    assert loaded.models.close(10) and not loaded.sooner
+
+
+def test_a_server_by_torch_knows_what_would_be_answered_sooner(review_run: Run, chat_run: Run, tmp_path: Path) -> None:
+    loaded = Loaded(Models(Metrics()), Registry(tmp_path))
+    for run in (review_run, chat_run):
+        loaded.load(str(run.path), lambda line: None)
+    assert loaded.sooner == [review_run.id], "a model that writes has no graph"
     assert loaded.models.close(10)
 
 

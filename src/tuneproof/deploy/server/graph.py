@@ -31,6 +31,7 @@ from tuneproof.deploy.export.subject import Subject
 from tuneproof.deploy.registry.home import home, private
 from tuneproof.errors import CheckError
 from tuneproof.optional import need
+from tuneproof.place import device_of
 from tuneproof.predict import Predictor
 from tuneproof.run import Run
 
@@ -73,6 +74,11 @@ class Graph(Module):
             arrays[name] = fill(arrays["input_ids"])
         how = None if next(self._runs) % TIDY else self._tidy
         return SimpleNamespace(logits=torch.from_numpy(self._session.run(["logits"], arrays, how)[0]))
+
+
+def has_graph(predictor: Predictor, run: Run, label: str) -> bool:
+    """Whether ``--onnx`` would change by what this is computed."""
+    return device_of(predictor.model).type == "cpu" and not EXPORTS[TARGET].refuses(Subject(run, label, predictor))
 
 
 def by_graph(predictor: Predictor, run: Run, label: str, threads: int, say: Say) -> tuple[Predictor, str]:

@@ -23,7 +23,7 @@ from tuneproof.deploy.registry import Registry, Version, canaries, found, trials
 from tuneproof.deploy.registry.books import promoted
 from tuneproof.deploy.registry.home import CHAMPION, Reference
 from tuneproof.deploy.server.canary import Canary
-from tuneproof.deploy.server.graph import by_graph
+from tuneproof.deploy.server.graph import by_graph, has_graph
 from tuneproof.deploy.server.hosted import Models, prove, readers
 from tuneproof.deploy.server.shadow import Shadow
 from tuneproof.deploy.server.sharing import share
@@ -79,6 +79,7 @@ class Loaded:
     registry: Registry = field(default_factory=Registry)
     tried: Mapping[str, Tried] = field(default_factory=dict)  # by name
     graphs: bool = False  # whether models that read are computed by onnxruntime
+    sooner: list[str] = field(default_factory=list)  # what torch computes and onnxruntime could
     followed: dict[str, dict[str, int]] = field(default_factory=dict)  # name -> alias -> version, as it is served
     _promised: dict[str, Tried] = field(default_factory=dict)  # by name, as the ledger said at the last look
     _unfit: set[str] = field(default_factory=set)  # versions to try that could not be opened
@@ -128,6 +129,8 @@ class Loaded:
             predictor, why = by_graph(predictor, run, label, machine().cores // readers(machine().cores), say)
             say(f"{label} is computed by {f'torch: {why}' if why else 'onnxruntime'}")
             give_back()
+        elif has_graph(predictor, run, label):
+            self.sooner.append(label)
         saved = share(predictor.model, [hosted.predictor.model for hosted in self.models.all()]) / 2**20
         if saved >= 1:
             give_back()

@@ -144,7 +144,7 @@ def serve(references: Sequence[str], how: Serving, say: Say = print) -> None:
             loaded.models.heard(exchange, seconds)
 
         guard = Guard(routed(state), access, metrics, how.names(port), over)
-        _tell(loaded.models, how, how.url(port), access, say)
+        _tell(loaded, how, how.url(port), access, say)
         asyncio.run(_run(guard, socket_, how, loaded, broken, say))
     if broken:
         raise ResourceError(f"The model {broken[0]} failed again and again; the server has ended.")
@@ -160,8 +160,10 @@ def _bound(how: Serving) -> socket.socket:
         ) from None
 
 
-def _tell(models: Models, how: Serving, url: str, access: Access, say: Say) -> None:
-    say(f"Serving {', '.join(sorted(models.labels()))} at {url}")
+def _tell(loaded: Loaded, how: Serving, url: str, access: Access, say: Say) -> None:
+    say(f"Serving {', '.join(sorted(loaded.models.labels()))} at {url}")
+    if loaded.sooner:
+        say(f"Few texts at a time are answered sooner with --onnx: {', '.join(sorted(loaded.sooner))}")
     say(f"Try it by hand: {url}/{f'?token={access.first}' if access.file else ''}")
     if access.file:
         say(f"Programs send the token, which lies in {access.file}, as: Authorization: Bearer TOKEN")
