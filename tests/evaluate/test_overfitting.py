@@ -46,6 +46,11 @@ def test_the_word_follows_from_the_gap_of_a_share(train: Any, test: Any, word: s
     assert found["gap"]["low"] <= found["gap"]["value"] <= found["gap"]["high"]
 
 
+def test_no_gap_has_no_sign() -> None:
+    sides = (answered(0, 23), None), (answered(0, 23), None)
+    assert "-0.0" not in of.judged(*sides, MEASURES["accuracy"], ("a", "b"))["sentence"]
+
+
 @pytest.mark.parametrize(("train", "word"), [(0.5, "overfitted"), (1.85, "some"), (2.0, "none")])
 def test_a_loss_is_judged_by_its_share_of_the_loss_on_test_rows(train: float, word: str) -> None:
     sides = (losses(train, 100), None), (losses(2.0, 100), None)

@@ -180,8 +180,8 @@ def _judged(
     share = kind != "loss"
     figures = [f"{100 * v:.1f}%" if share else f"{v:.3f}" for v in values]
     scale, what = (100, "points") if share else (1, unit)
-    gap = f"{scale * lost.value:.{1 if share else 3}f} {what} (95% interval " + (
-        f"{scale * lost.low:.{1 if share else 3}f} to {scale * lost.high:.{1 if share else 3}f})"
+    gap = f"{scale * lost.value:z.{1 if share else 3}f} {what} (95% interval " + (
+        f"{scale * lost.low:z.{1 if share else 3}f} to {scale * lost.high:z.{1 if share else 3}f})"
     )
     meaning = {
         "kept": "no forgetting beyond the limit",

@@ -85,9 +85,9 @@ class Measure:
         bounds = (
             "interval not given"
             if d.low is None or d.high is None
-            else f"95% interval {scale * d.low:.{digits}f} to {scale * d.high:.{digits}f}"
+            else f"95% interval {scale * d.low:z.{digits}f} to {scale * d.high:z.{digits}f}"
         )
-        return f"{scale * d.value:.{digits}f} {unit} ({bounds}, p = {p})"
+        return f"{scale * d.value:z.{digits}f} {unit} ({bounds}, p = {p})"
 
 
 def _mean(name: str, needs: tuple[str, ...], *, higher: bool, share: bool, unit: str = "", called: str = "") -> Measure:

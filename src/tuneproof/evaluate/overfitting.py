@@ -106,6 +106,6 @@ def _sentence(found: Mapping[str, Any], how: Measure) -> str:
     size = "a gap of unknown size"
     if gap["low"] is not None and gap["high"] is not None:
         scale, unit, digits = (100, " points", 1) if how.share else (1, f" {how.unit}".rstrip(), 3)
-        ends = " to ".join(f"{scale * gap[end]:.{digits}f}" for end in ("low", "high"))
-        size = f"a gap of {scale * gap['value']:.{digits}f}{unit} (95% interval {ends})"
+        ends = " to ".join(f"{scale * gap[end]:z.{digits}f}" for end in ("low", "high"))
+        size = f"a gap of {scale * gap['value']:z.{digits}f}{unit} (95% interval {ends})"
     return f"On {train['n']:,} training rows {values[0]}, on test rows {values[1]}, {size}: {meaning}."

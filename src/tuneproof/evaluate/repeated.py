@@ -117,11 +117,11 @@ def _seeds_sentence(
     text += "unknown" if spread is None else f"{scale * spread:.{max(2, digits)}f}{unit}"
     if gap is None or gap.value is None or gap.low is None or gap.high is None or word is None:
         return f"{text}."
-    ends = " to ".join(f"{scale * x:.{digits}f}" for x in (gap.low, gap.high))
+    ends = " to ".join(f"{scale * x:z.{digits}f}" for x in (gap.low, gap.high))
     meaning = {"better": "better", "worse": "worse", "inconclusive": "cannot be told from chance"}[word]
     return (
         f"{text}. Against {name}, with the noise of training in the interval: "
-        f"{scale * gap.value:+.{digits}f}{unit} (95% interval {ends}): {meaning}."
+        f"{scale * gap.value:+z.{digits}f}{unit} (95% interval {ends}): {meaning}."
     )
 
 
@@ -173,7 +173,7 @@ def _curve_sentence(law: Growth, rows: int, how: Measure, word: str, noise: floa
     scale, unit, digits = (100, " points", 1) if how.share else (1, f" {how.unit}".rstrip(), 3)
     later = [1 - x if how.share else x for x in (law.expected, law.expected_low, law.expected_high)]
     value, *ends = (how.written(x) for x in (later[0], *sorted(later[1:])))
-    gain, low, high = (f"{scale * x:.{digits}f}" for x in (law.gain, law.low, law.high))
+    gain, low, high = (f"{scale * x:z.{digits}f}" for x in (law.gain, law.low, law.high))
     meaning = {
         "would help": "more rows of this kind would help",
         "would hardly help": "more rows of this kind would hardly help",
