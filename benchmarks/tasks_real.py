@@ -161,6 +161,7 @@ SETS: dict[str, Set] = {
         "test.jsonl",
         ("entity_precision", "entity_recall"),
         ("--too-long", "cut"),
+        note="one of 303 test rows is cut at 512 tokens, and its entities behind the cut count as missed",
     ),
     "sec_filings_ner by instruction": Set(
         "instructed-extraction",
@@ -376,11 +377,16 @@ def page(found: dict[str, Any]) -> str:
     notes = [f"* {name}: {row.note}." for name, row in SETS.items() if row.note and name in found]
     notes += [f"* {name}: {note}" for name, one in found.items() for note in one["notes"]]
     if found:
+        machines = {
+            one["machine"]: [name for name, other in found.items() if other["machine"] == one["machine"]]
+            for one in found.values()
+        }
+        usual = max(machines, key=lambda machine: len(machines[machine]))
+        others = [f"{', '.join(names)}: {machine}" for machine, names in machines.items() if machine != usual]
         first = next(iter(found.values()))
         versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
-        notes.append(
-            f"* Machine: {first['machine']}, shared with other work, so minutes are an upper bound; {versions}."
-        )
+        told = "; ".join([usual, *others])
+        notes.append(f"* Machine: {told}; shared with other work, so minutes are an upper bound. {versions}.")
     return "\n".join([*lines, "", *notes]) + "\n"
 
 
