@@ -9,6 +9,7 @@ from tuneproof.compute import attention_by_length, cast_once, prepared
 from tuneproof.compute.attention import attend
 from tuneproof.compute.lora import AtOnce, as_peft_does
 from tuneproof.device import arithmetic
+from tuneproof.train import loop
 from tuneproof.train.fit import assemble, job, opened
 from tuneproof.train.loop import fit
 from tuneproof.train.plain import plain
@@ -118,3 +119,13 @@ def test_frozen_weights_are_bf16_in_training_and_fp32_in_what_is_opened_for_savi
     kinds = {(parameter.requires_grad, parameter.dtype) for parameter in state.model.parameters()}
     assert kinds == {(True, torch.float32), (False, torch.bfloat16)}
     assert {parameter.dtype for parameter in opened(work).model.parameters()} == {torch.float32}
+
+
+def test_memory_that_lies_unused_goes_back_every_few_steps(make_work, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = []
+    state = assemble(work := make_work("text-classification", "full", {"train.log_every": 1}, rows=20))
+    really = loop.give_back
+    monkeypatch.setattr(loop, "give_back", lambda: (steps.append(state.step), really()))
+    for _ in fit(state, job(work, 2 * loop.TIDY + 1)):
+        pass
+    assert steps == [loop.TIDY, 2 * loop.TIDY]

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from tuneproof.config import Train
-from tuneproof.device import arithmetic, out_of_memory
+from tuneproof.device import arithmetic, give_back, out_of_memory
 from tuneproof.errors import ResourceError, RunError
 from tuneproof.modalities import Encoder, Example
 from tuneproof.place import device_of, let_go
@@ -32,6 +32,8 @@ from tuneproof.train.frozen import Kept
 from tuneproof.train.optim import set_lr, thaw
 from tuneproof.train.schedules import scale
 from tuneproof.train.seen import Seen, agree
+
+TIDY = 16  # steps after which memory that lies unused between what is in use goes back to the system
 
 
 @dataclass(slots=True)
@@ -94,6 +96,8 @@ def fit(state: State, job: Job) -> Iterator[Progress]:
         if thaw(state.optimizer, state.step / job.steps):
             training_mode(model)
         one_step(state, job, order[within])
+        if state.step % TIDY == 0:
+            give_back()
         validation = None
         if state.step % settings.validate_every == 0 or state.step == job.steps:
             validation = job.validate(model)
