@@ -149,6 +149,8 @@ def test_sixteen_examples_are_memorised(make_work, task: str, method: str) -> No
         options["freeze.top_layers"] = 2
     if (task, method) == ("seq2seq", "lora"):
         options["train.lr"] = 5e-3  # higher rates go up and down around the same loss
+    if (task, method) == ("token-classification", "lora"):
+        options["train.lr"] = 1e-2  # at 2e-2 it takes 256 to 392 steps, by the seed, and once more than 500
     work = make_work(task, method, {**options, "train.validate_every": 10_000}, rows=16)
     state, running = assemble(work), job(work, 10_000)
     # The tiny T5's output layer is frozen under LoRA and scaled by the root of its width: right, but no surer.
@@ -161,7 +163,7 @@ def test_sixteen_examples_are_memorised(make_work, task: str, method: str) -> No
             scored = work.answer.score(said).values
             known = by_heart(scored)
             training_mode(state.model)
-        if known or progress.step >= 500:
+        if known or progress.step >= 1_000:
             break
     assert known, f"after {state.step} steps: loss {loss}, {scored}"
 
