@@ -36,7 +36,7 @@ def paired(
     a: Sequence[float], b: Sequence[float], weight: Sequence[int], group: Sequence[Any] | None, seed: int
 ) -> Difference:
     """B - A of the score of the whole: a mean over units whose rows (or groups) are the clusters."""
-    if max(weight) == 1:
+    if set(weight) == {1}:
         return difference(a, b, group, seed=seed)
     wide = difference(np.repeat(a, weight), np.repeat(b, weight), owners(weight, group), seed=seed)
     return dataclasses.replace(wide, n=len(a))  # rows decide whether there are enough, not tokens
@@ -44,7 +44,7 @@ def paired(
 
 def interval(values: Sequence[float], weight: Sequence[int], group: Sequence[Any] | None) -> Interval:
     """The score of the whole with its 95% interval: Wilson for shares, t over clusters otherwise."""
-    if max(weight) > 1:
+    if set(weight) != {1}:
         wide = mean_interval(np.repeat(values, weight), owners(weight, group))
         return dataclasses.replace(wide, n=len(values))
     if group is None and set(values) <= {0.0, 1.0}:
@@ -55,7 +55,7 @@ def interval(values: Sequence[float], weight: Sequence[int], group: Sequence[Any
 def apart(a: Side, b: Side) -> Difference:
     """B - A of the score of the whole, where the two are about different rows."""
     first, second = (
-        (np.repeat(values, weight), owners(weight, group)) if max(weight) > 1 else (values, group)
+        (np.repeat(values, weight), owners(weight, group)) if set(weight) != {1} else (values, group)
         for values, weight, group in (a, b)
     )
     return dataclasses.replace(gap(first[0], second[0], first[1], second[1]), n=min(len(a[0]), len(b[0])))
