@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import shutil
-import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from asking import HOST, ask
+from asking import HOST, asked
 from safetensors.torch import load_file, save_file
 from torch.nn import Module, Parameter
 from tuned_runs import OPTIONS
@@ -93,8 +93,11 @@ class Server:
             self.loaded.load(reference, self.said.append)
 
     def answer(self, body: Any) -> tuple[str, str]:
+        return asyncio.run(self.answered(body))
+
+    async def answered(self, body: Any) -> tuple[str, str]:
         """The version that answered, and its text."""
-        found = ask(self.app, "POST", "/v1/chat/completions", body, token=self.access.first)
+        found = await asked(self.app, "POST", "/v1/chat/completions", body, token=self.access.first)
         assert found.status == 200, found.body
         return found.headers["x-model"], str(found.json["choices"][0]["message"]["content"])
 
@@ -144,23 +147,18 @@ def test_what_shares_answers_to_the_bit_as_if_it_were_alone(server: Server, adap
         assert logits_of(server.models.get(run.id).predictor, run) == said
 
 
-def at_once(work: Sequence[Callable[[], None]]) -> None:
-    """All of it in threads of its own; the first failure is raised."""
-    failed: list[BaseException] = []
+def at_once(*work: Coroutine[Any, Any, None]) -> None:
+    """All of it on one event loop, as in a server; the first failure is raised."""
 
-    def caught(one: Callable[[], None]) -> None:
-        try:
-            one()
-        except BaseException as error:
-            failed.append(error)
+    async def gathered() -> None:
+        async with asyncio.timeout(120), asyncio.TaskGroup() as group:
+            for one in work:
+                group.create_task(one)
 
-    threads = [threading.Thread(target=caught, args=(one,)) for one in work]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-    if failed:
-        raise failed[0]
+    try:
+        asyncio.run(gathered())
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
 
 
 def test_requests_to_adapters_at_the_same_time_never_mix(
@@ -168,15 +166,12 @@ def test_requests_to_adapters_at_the_same_time_never_mix(
 ) -> None:
     server.load(*(str(run.path) for run in adapters))
 
-    def caller(run: Run) -> Callable[[], None]:
-        def work() -> None:
-            for _ in range(2):
-                for body, said in zip(asked_of(run), alone[run.id], strict=True):
-                    assert server.answer(body) == (run.id, said)
+    async def call(run: Run) -> None:
+        for _ in range(2):
+            for body, said in zip(asked_of(run), alone[run.id], strict=True):
+                assert await server.answered(body) == (run.id, said)
 
-        return work
-
-    at_once([caller(run) for run in adapters])
+    at_once(*(call(run) for run in adapters))
 
 
 def test_a_version_that_goes_leaves_the_base_to_the_others(
@@ -189,35 +184,35 @@ def test_a_version_that_goes_leaves_the_base_to_the_others(
     server = Server(tmp_path, registry)
     server.load("facts", str(adapters[2].path))
     gone = weakref.ref(server.model("facts@1"))
-    asked = asked_of(adapters[2])
+    bodies = asked_of(adapters[2])
     versions = {f"facts@{n}": alone[run.id] for n, run in enumerate(adapters[:2], start=1)}
     seen: list[str] = []
-    over = threading.Event()
+    over = False
 
-    def ask_the_name() -> None:
-        while not over.is_set() or "facts@2" not in seen:
-            for body, place in zip(asked, range(len(asked)), strict=True):
-                label, text = server.answer({**body, "model": "facts"})
+    async def ask_the_name() -> None:
+        while not over or "facts@2" not in seen:
+            for place, body in enumerate(bodies):
+                label, text = await server.answered({**body, "model": "facts"})
                 assert versions[label][place] == text
                 seen.append(label)
 
-    def ask_the_other() -> None:
-        while not over.is_set():
-            for body, said in zip(asked, alone[adapters[2].id], strict=True):
-                assert server.answer(body) == (adapters[2].id, said)
+    async def ask_the_other() -> None:
+        while not over:
+            for body, said in zip(bodies, alone[adapters[2].id], strict=True):
+                assert await server.answered(body) == (adapters[2].id, said)
 
-    def flip() -> None:
-        try:
-            while len(seen) < 6:
-                over.wait(0.01)
-            move(registry, second.number)
-            server.loaded.point("facts", server.loaded.wanted("facts", server.said.append), server.said.append)
-            while seen.count("facts@2") < 6:
-                over.wait(0.01)
-        finally:
-            over.set()
+    async def flip() -> None:
+        nonlocal over
+        while len(seen) < 6:
+            await asyncio.sleep(0.01)
+        move(registry, second.number)
+        wanted = await asyncio.to_thread(server.loaded.wanted, "facts", server.said.append)
+        server.loaded.point("facts", wanted, server.said.append)
+        while seen.count("facts@2") < 6:
+            await asyncio.sleep(0.01)
+        over = True
 
-    at_once([ask_the_name, ask_the_other, flip])
+    at_once(ask_the_name(), ask_the_other(), flip())
     assert set(seen) == {"facts@1", "facts@2"} and server.models.labels() == {"facts@2", adapters[2].id}
     assert server.models.close(10)
     gc.collect()
