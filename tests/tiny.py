@@ -65,6 +65,14 @@ def interruptible() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def light_collection() -> None:
+    """The test modules are all imported by now."""
+    from tuneproof.device import spare_imported
+
+    spare_imported()
+
+
+@pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """No test reads or fills the cache, or the keys, of whoever runs it."""
     folder = tmp_path_factory.mktemp("cache")
@@ -80,6 +88,15 @@ def one_thread() -> None:
     from tuneproof.device import settle
 
     settle(1)
+
+
+@pytest.fixture(scope="session")
+def one_aside() -> Iterator[None]:
+    """All exports of a test process are opened by one process without tuneproof."""
+    from tuneproof.deploy.export.aside import one_process
+
+    with one_process():
+        yield
 
 
 # -- files

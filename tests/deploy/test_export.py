@@ -28,7 +28,7 @@ from tuneproof.run import Run
 from tuneproof.sources.gguf_folder import _natural_order
 from tuneproof.sources.gguf_header import read_header
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "one_aside")
 Finished = Callable[[str, str], Path]
 CLASSES, CHAT = "text-classification", "instruction"
 

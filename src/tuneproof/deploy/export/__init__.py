@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tuneproof.deploy.export import cards, folders, to_gguf, to_ollama, to_onnx
+from tuneproof.deploy.export.aside import one_process
 from tuneproof.deploy.export.parity import LIMITS, Parity, compare, limits
 from tuneproof.deploy.export.runtimes import Runtime
 from tuneproof.deploy.export.subject import Say, Subject
@@ -160,7 +161,7 @@ def export(
     why = row.refuses(subject)
     if why:
         raise ConfigError(f"{name} cannot be exported to {row.name}: {why}.")
-    with disk_errors(folder), _draft(folder) as draft:
+    with disk_errors(folder), one_process(), _draft(folder) as draft:
         parity = _made(subject, row, chosen, draft, folder, say)
         draft.rename(folder)
         sync_folder(folder.parent)

@@ -1,13 +1,14 @@
 """Opens an exported folder with transformers and peft alone and says what it predicts. A program, never imported.
 
-    python -I outside.py < request.json
+    python -I outside.py < requests.jsonl
 
-tuneproof is blocked from import: what needed it would fail here, as it would at whoever gets the export. The request
-names the folder, the class that opens it and rows of token ids; the answer has the logits (in a safetensors file), the
-labels and generation settings as they are read from the folder, and the ids that its own tokenizer and template make
-of the rows' texts.
+tuneproof is blocked from import: what needed it would fail here, as it would at whoever gets the export. A request
+names the folder, the class that opens it and rows of token ids; its answer, a line too, has the logits (in a
+safetensors file), the labels and generation settings as they are read from the folder, and the ids that its own
+tokenizer and template make of the rows' texts; or the error. Nothing of one request is kept for the next.
 """
 
+import gc
 import json
 import sys
 import warnings
@@ -83,19 +84,29 @@ def read(tokenizer: Any, asked: dict[str, Any]) -> list[int]:
     return list(tokenizer(asked["text"])["input_ids"]) if set(asked) == {"text"} else []
 
 
-def main() -> None:
-    request = json.load(sys.stdin)
+def answer(request: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(request["threads"])
     with torch.inference_mode():
         model = opened(request)
         save_file(figures(model, request), request["out"])
     tokenizer = transformers.AutoTokenizer.from_pretrained(request["folder"], local_files_only=True)
     config = model.config
-    answer = {
+    return {
         "labels": [config.id2label[index] for index in range(config.num_labels)] if request["labels"] else [],
         "ids": [read(tokenizer, asked) for asked in request["asked"]],
     }
-    json.dump(answer, sys.stdout)
+
+
+def main() -> None:
+    answers, sys.stdout = sys.stdout, sys.stderr  # whatever else prints: not between the answers
+    gc.freeze()  # what is imported stays
+    for line in sys.stdin:
+        try:
+            told = answer(json.loads(line))
+        except Exception as error:
+            told = {"error": f"{type(error).__name__}: {error}".strip().splitlines()[-1]}
+        print(json.dumps(told), file=answers, flush=True)
+        gc.collect()  # a model is a knot of references, and the next one may be as large
 
 
 main()

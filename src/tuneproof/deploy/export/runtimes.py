@@ -9,8 +9,6 @@ Each answers in arrays; comparing them is ``parity``'s business.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from tuneproof.deploy.export.aside import Silent, ask
 from tuneproof.deploy.export.subject import Floats, Probe, Subject, score
 from tuneproof.errors import CheckError
 from tuneproof.optional import need
@@ -100,17 +99,13 @@ class TransformersOutside:
         with tempfile.TemporaryDirectory() as work:
             out = str(Path(work) / "figures.safetensors")
             request = {"rows": told, "asked": list(asked), "states": states, "reduce": reduce, "out": out}
-            ran = subprocess.run(
-                [sys.executable, "-I", str(Path(__file__).with_name("outside.py"))],
-                input=json.dumps({**self._about, **request}),
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if ran.returncode:
-                last = ran.stderr.strip().splitlines()[-1:] or ["no word about it"]
-                raise CheckError(f"The export does not open in {self.name}: {last[0]}.", "Nothing was published.")
-            return load_file(out), json.loads(ran.stdout)
+            try:
+                answer = ask({**self._about, **request})
+            except Silent as silent:
+                raise CheckError(
+                    f"The export does not open in {self.name}: {silent}.", "Nothing was published."
+                ) from None
+            return load_file(out), answer
 
 
 def longest(probes: Sequence[Probe]) -> Probe:

@@ -31,7 +31,7 @@ from tuneproof.deploy.server.loaded import Loaded, Say, Tried
 from tuneproof.deploy.server.log import KEPT_DAYS, Log
 from tuneproof.deploy.server.metrics import Metrics
 from tuneproof.deploy.server.routes import State, routed
-from tuneproof.device import give_back, return_memory
+from tuneproof.device import give_back, return_memory, spare_imported
 from tuneproof.errors import ConfigError, Error, ResourceError
 from tuneproof.optional import need
 
@@ -126,6 +126,7 @@ def serve(references: Sequence[str], how: Serving, say: Say = print) -> None:
         for package in ("onnx", "onnxruntime", "onnxscript"):
             need(package, extra="onnx")
     return_memory()
+    spare_imported()
     root = private(home())
     metrics = Metrics()
     broken: list[str] = []
