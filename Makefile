@@ -21,7 +21,7 @@ demo-support: .venv/.made  ## tune a chat model on support dialogues
 	@$(BIN)/tuneproof tune demo:support --runs "$(RUNS)"
 
 test: .venv/.made  ## run the tests; JOBS=N processes
-	@$(QUIET_THREADS) $(BIN)/python -m pytest -q -n $(JOBS)
+	@$(QUIET_THREADS) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 check: .venv/.made  ## lint, format, types, direction of imports
 	@$(BIN)/ruff check .

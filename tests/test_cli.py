@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -277,7 +277,8 @@ def test_a_damaged_run_directory(command: Command, tmp_path: Path) -> None:
 
 def test_predict_with_a_run_that_has_not_trained_yet(tune, command, tmp_path: Path) -> None:
     run = Run.create(tmp_path / "runs", "begun", {"file": "a.csv"})
-    assert_one_sentence(command("predict", run.path, "--input", "a.csv"), "resume")
+    file = write_csv(tmp_path / "a.csv", review_rows(4))
+    assert_one_sentence(command("predict", run.path, "--input", file), "resume")
 
 
 def test_a_file_that_was_refused_leaves_no_run_behind(tune, tmp_path: Path) -> None:
@@ -578,21 +579,45 @@ def test_models_list_and_check(command, tiny_bert: Path) -> None:
     assert said.code == 0 and "model.safetensors" in said.out
 
 
-def test_help_answers_without_the_heavy_imports() -> None:
-    """What makes it quick. The figure itself is measured by a benchmark, as a test machine may be busy."""
+def without_heavy_imports(arguments: Sequence[str], folder: Path) -> Said:
+    """The command in a process that must not import what takes seconds."""
     code = (
-        "import sys; sys.argv = ['tuneproof', {!r}, '--help'][:2 + bool({!r})]\n"
+        f"import sys; sys.argv = ['tuneproof', *{list(arguments)!r}]\n"
         "from tuneproof.cli import main\n"
         "try: main()\n"
-        "except SystemExit as end: assert not end.code, end.code\n"
-        "heavy = {{'torch', 'transformers', 'peft', 'polars', 'numpy', 'sklearn', 'scipy'}} & set(sys.modules)\n"
-        "assert not heavy, heavy"
+        "finally:\n"
+        "    heavy = {'torch', 'transformers', 'peft', 'polars', 'numpy', 'sklearn', 'scipy'} & set(sys.modules)\n"
+        "    assert not heavy, heavy"
     )
-    for verb in ("--help", "tune"):
-        program = code.format(verb, verb != "--help")
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert "Usage" in done.stdout
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=folder)
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("tune", "--help")])
+def test_help_answers_without_the_heavy_imports(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    """What makes it quick. The figure itself is measured by a benchmark, as a test machine may be busy."""
+    said = without_heavy_imports(arguments, tmp_path)
+    assert said.code == 0 and "Usage" in said.out, said.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("tune", "nowhere.csv"),
+        ("plan", "here.csv", "--test", "nowhere.csv"),
+        ("check", "here.csv", "nowhere.csv"),
+        ("resume", "nowhere"),
+        ("eval", "nowhere"),
+        ("predict", "nowhere", "--input", "here.csv"),
+        ("chat", "nowhere"),
+        ("serve", "nowhere"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_not_there_is_told_without_the_heavy_imports(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    """A name that was mistyped: half a second, where PyTorch alone takes ten."""
+    (tmp_path / "here.csv").write_text("text,label\na,b\n")
+    assert_one_sentence(without_heavy_imports(arguments, tmp_path), "there is no", "nowhere")
 
 
 # -- from Python

@@ -18,6 +18,7 @@ from typing import Any, get_args
 import pytest
 import typer
 import typer.main
+from commands import Command
 
 import tuneproof
 from tuneproof.config import Config, describe, load, names
@@ -213,16 +214,19 @@ def test_every_example_is_small_and_its_configuration_is_read(example: Path) -> 
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.parent.name)
-def test_every_example_runs(example: Path, tmp_path: Path, tiny_bert: Path, tiny_llama: Path) -> None:
+def test_every_example_runs(
+    example: Path, tmp_path: Path, tiny_bert: Path, tiny_llama: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As it stands there, but for the model and its length, as tiny models read almost letter by letter."""
-    command = re.search(r"^# +tuneproof (tune examples/.*)$", text(example), re.MULTILINE)
-    assert command
+    shown = re.search(r"^# +tuneproof (tune examples/.*)$", text(example), re.MULTILINE)
+    assert shown
+    monkeypatch.chdir(ROOT)
     model = tiny_bert if 'name = "minilm-l6"' in text(example) else tiny_llama
     length = 64 if model is tiny_bert else 256
     more = ["--model", str(model), "--set", f"model.max_length={length}", "--epochs", "1", "--runs", str(tmp_path)]
-    ran = tuneproof_in(ROOT, *shlex.split(command[1]), *more)
-    assert ran.returncode == 0, ran.stderr
-    page = re.search(r"The page:  (\S+)", ran.stdout)
+    ran = command(*shlex.split(shown[1]), *more)
+    assert ran.code == 0, ran.err
+    page = re.search(r"The page:  (\S+)", ran.out)
     assert page and (ROOT / page[1]).is_file()
 
 

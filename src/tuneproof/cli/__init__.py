@@ -2,7 +2,8 @@
 
     tuneproof tune reviews.csv
 
-Heavy imports stand inside the commands, so that --help answers at once. ``deploy`` has the commands of that stage.
+Heavy imports stand inside the commands, so that --help answers at once, and so does a file or a run that is not there.
+``deploy`` has the commands of that stage.
 """
 
 from __future__ import annotations
@@ -100,8 +101,10 @@ def tune(
         train_seeds=seeds,
         evaluate_learning_curve="true" if learning_curve else None,
     )
+    from tuneproof.sources import there
     from tuneproof.terminal import Terminal
 
+    there([*files, asked.data.test])
     view = Terminal()
     view.say("Loading PyTorch")
     from tuneproof import pipeline
@@ -147,8 +150,10 @@ def plan(
         check_apply=apply,
         train_seed=seed,
     )
+    from tuneproof.sources import there
     from tuneproof.terminal import Terminal
 
+    there([*files, asked.data.test])
     view = Terminal()
     view.say("Loading PyTorch")
     from tuneproof import pipeline
@@ -188,8 +193,10 @@ def check_data(
         check_apply=apply,
         train_seed=seed,
     )
+    from tuneproof.sources import there
     from tuneproof.terminal import Terminal
 
+    there([*files, asked.data.test])
     view = Terminal()
     view.say("Loading PyTorch")
     from tuneproof import pipeline
@@ -205,8 +212,10 @@ def check_data(
 @app.command()
 def resume(run: RunPath) -> None:
     """Continue a run where it stopped, bit for bit."""
+    from tuneproof.run import Run
     from tuneproof.terminal import Terminal
 
+    Run.open(run)
     view = Terminal()
     view.say("Loading PyTorch")
     from tuneproof import pipeline
@@ -224,8 +233,12 @@ def score_again(
     allow_leak: Annotated[bool, typer.Option("--allow-leak", help="score rows that were trained on, stamped")] = False,
 ) -> None:
     """Score a finished run again: on the rows of another file, or by the values of a column."""
+    from tuneproof.run import Run
+    from tuneproof.sources import there
     from tuneproof.terminal import Terminal
 
+    Run.open(run)
+    there([None if data is None else str(data)])
     view = Terminal()
     view.say("Loading PyTorch")
     from tuneproof import pipeline
@@ -284,6 +297,11 @@ def predict(
     output: Annotated[Path | None, typer.Option("--output", help="JSONL file; standard output when not given")] = None,
 ) -> None:
     """Predict the rows of a file with a tuned model, one JSON line each."""
+    from tuneproof.run import Run
+    from tuneproof.sources import there
+
+    Run.open(run)
+    there([str(input)])
     from tuneproof.tuned import predict_file
 
     for line in predict_file(run, input, output):
@@ -293,6 +311,9 @@ def predict(
 @app.command()
 def chat(run: RunPath) -> None:
     """Talk to a tuned chat model; an empty line ends it."""
+    from tuneproof.run import Run
+
+    Run.open(run)
     from tuneproof.tuned import Conversation
 
     conversation = Conversation(run)

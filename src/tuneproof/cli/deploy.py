@@ -78,10 +78,13 @@ def serve(
     onnx: Annotated[bool, typer.Option("--onnx", help="onnxruntime computes the models that read")] = False,
 ) -> None:
     """Answer over HTTP: OpenAI's routes, /v1/classify and others, and a page to try the models by hand."""
+    from tuneproof.deploy.registry import found
     from tuneproof.optional import need
 
     need("starlette", extra="serve")
     need("uvicorn", extra="serve")
+    for name in names:
+        found(name)
     typer.echo("Loading PyTorch", err=True)
     from tuneproof.deploy.server import Serving
     from tuneproof.deploy.server import serve as serve_all

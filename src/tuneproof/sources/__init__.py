@@ -10,6 +10,6 @@ or a ``.gguf`` file. Nothing here imports torch or transformers, opens a model, 
 
 from tuneproof.sources.admission import admit
 from tuneproof.sources.catalog import CATALOG, Entry
-from tuneproof.sources.fetch import DataSource, ModelSource, data, is_fetched, model
+from tuneproof.sources.fetch import DataSource, ModelSource, data, is_fetched, model, there
 
-__all__ = ["CATALOG", "DataSource", "Entry", "ModelSource", "admit", "data", "is_fetched", "model"]
+__all__ = ["CATALOG", "DataSource", "Entry", "ModelSource", "admit", "data", "is_fetched", "model", "there"]

@@ -10,7 +10,7 @@ nothing is said. A local folder is admitted anew each time and used where it lie
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,8 +110,18 @@ def data(name: str, *, cache: Path | None = None, say: Say | None = None) -> Dat
     path = Path(name).expanduser()
     if not path.exists():
         folder = path.parent if path.parent.is_dir() else Path()
-        raise DataError(f"There is no file {name}.", nearest(path.name, tuple(p.name for p in folder.iterdir())))
+        raise DataError(
+            f"There is no file {name}.",
+            nearest(path.name, tuple(p.name for p in folder.iterdir())) or "Check the path.",
+        )
     return DataSource(name=name, path=path)
+
+
+def there(names: Iterable[str | None]) -> None:
+    """DataError for the first file that has to be on this disk and is not; nothing is fetched or read."""
+    for name in names:
+        if name is not None and not name.startswith(("demo:", "pypi:", "hub:")):
+            data(name)
 
 
 def _silent(_: str) -> None:

@@ -209,8 +209,15 @@ def training_mode(model: Module) -> Module:
 
 
 def randomness(seed: int, step: int, micro: int) -> None:
-    """Random numbers from here on are those of this micro-batch."""
-    torch.manual_seed(_mix(seed, step, micro))
+    """Random numbers from here on are those of this micro-batch.
+
+    As torch.manual_seed, which where there is no GPU writes down the whole stack of calls, once for each kind of device
+    that has not begun: a millisecond of every step.
+    """
+    number = _mix(seed, step, micro)
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(number)
 
 
 def _mix(seed: int, step: int, micro: int) -> int:
