@@ -42,8 +42,10 @@ INFERRED = {
     "messy_inputs/mts_dialog_validation_raw.csv": (CHAT, "dialogue", "section_text", 0),
 }
 REFUSED = {
-    "heart_cleveland/train.csv": "no task fits",
-    "student_performance/train.csv": "no task fits",
+    "heart_cleveland/train.csv": "table of numbers and short entries",
+    "student_performance/train.csv": "table of numbers and short entries",
+    "telecom_churn_mlc/train.csv": "table of numbers and short entries",
+    "auto_claim_fraud_aws/train.csv": "table of numbers and short entries",
     "messy_inputs/avengers.csv": "iconv -f CP1252",
     "messy_inputs/heart_three_hospitals_noheader.data": "not like a header",
     "messy_inputs/cuad_label_report_dates.xlsx": "which column is the text",

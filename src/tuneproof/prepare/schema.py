@@ -120,6 +120,11 @@ def _surest(found: Sequence[Column], answers: Mapping[str, Recogniser], asked: D
     guesses.sort(key=lambda one: one[1].sureness, reverse=True)
     if doubts and (not guesses or guesses[0][1].sureness < SURE):
         raise doubts[0]
+    if not guesses and not (asked.text or asked.label) and all(layouts.is_short(column) for column in found):
+        raise DataError(
+            f"it is a table of numbers and short entries, for which there is no task yet: {_told(found)}.",
+            "A column of texts is needed. If one of these is it, say so: --text NAME --label NAME",
+        )
     if not guesses:
         name = "" if asked.text or asked.label else " Or say which columns: --text NAME --label NAME"
         raise DataError(

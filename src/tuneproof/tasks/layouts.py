@@ -214,6 +214,12 @@ def is_free_text(column: Column, share: float = 0.9) -> bool:
     return several * 2 >= len(column.values)
 
 
+def is_short(column: Column) -> bool:
+    """Whether it holds no texts, lists or objects: numbers, names, codes, or nothing."""
+    nested = column.kinds.get("list", 0) or column.kinds.get("object", 0)
+    return not nested and not is_free_text(column)
+
+
 def _text_rank(column: Column) -> int:
     """2 and 1: called like a text, surest first; 0: free text under another name; -1: not a text."""
     tier = _tier(column.name, TEXT_NAMES)
