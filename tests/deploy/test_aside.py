@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,26 +30,26 @@ def alone() -> Iterator[None]:
     aside._ASIDE.users = users
 
 
-def process() -> int:
+def process() -> subprocess.Popen[str]:
     assert aside._ASIDE.process is not None
-    return aside._ASIDE.process.popen.pid
+    return aside._ASIDE.process.popen
 
 
 @pytest.mark.usefixtures("alone")
 def test_one_process_answers_until_nobody_counts_on_it(tiny_bert: Path, tmp_path: Path) -> None:
     with one_process():
         first = ask(question(tiny_bert, tmp_path / "first"))
-        number, popen = process(), aside._ASIDE.process.popen  # type: ignore[union-attr]
+        begun = process()
         with pytest.raises(Silent, match="nowhere"):
             ask(question(tmp_path / "nowhere", tmp_path / "none"))
-        assert ask(question(tiny_bert, tmp_path / "second")) == first and process() == number
+        assert ask(question(tiny_bert, tmp_path / "second")) == first and process() is begun
         one, other = (load_file(tmp_path / name) for name in ("first", "second"))
         assert one.keys() == other.keys() and all((one[name] == other[name]).all() for name in one)
 
-        popen.kill()
-        popen.wait()
+        begun.kill()
+        begun.wait()
         with pytest.raises(Silent, match="no word about it"):
             ask(question(tiny_bert, tmp_path / "third"))
-        assert ask(question(tiny_bert, tmp_path / "third")) == first and process() != number
-        popen = aside._ASIDE.process.popen  # type: ignore[union-attr]
-    assert aside._ASIDE.process is None and popen.poll() is not None
+        assert ask(question(tiny_bert, tmp_path / "third")) == first and process() is not begun
+        last = process()
+    assert aside._ASIDE.process is None and last.poll() is not None

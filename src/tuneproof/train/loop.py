@@ -216,8 +216,8 @@ def randomness(seed: int, step: int, micro: int) -> None:
     """
     number = _mix(seed, step, micro)
     torch.default_generator.manual_seed(number)
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        torch.cuda.manual_seed_all(number)
+    for generator in torch.cuda.default_generators:  # none before a GPU is used
+        generator.manual_seed(number)
 
 
 def _mix(seed: int, step: int, micro: int) -> int:

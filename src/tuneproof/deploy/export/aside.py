@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -26,17 +26,10 @@ class Silent(Exception):
     """It said nothing, or why it could not: the words are its own."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Process:
     errors: IO[str]
     popen: subprocess.Popen[str]
-
-    @classmethod
-    def begin(cls) -> _Process:
-        errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
-        command = [sys.executable, "-I", str(PROGRAM)]
-        popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
-        return cls(errors, popen)
 
     def ask(self, request: Mapping[str, Any]) -> Any:
         assert self.popen.stdin is not None and self.popen.stdout is not None
@@ -49,10 +42,17 @@ class _Process:
             raise Silent((self.errors.read().strip().splitlines() or ["no word about it"])[-1])
         return json.loads(line)
 
-    def end(self) -> None:
-        self.popen.kill()
-        self.popen.communicate()
-        self.errors.close()
+
+@contextmanager
+def _begun() -> Iterator[_Process]:
+    command = [sys.executable, "-I", str(PROGRAM)]
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
+        popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
+        try:
+            yield _Process(errors, popen)
+        finally:
+            popen.kill()
+            popen.communicate()
 
 
 @dataclass(slots=True)
@@ -62,11 +62,16 @@ class _Aside:
     lock: threading.RLock = field(default_factory=threading.RLock)
     users: int = 0
     process: _Process | None = None
+    held: ExitStack = field(default_factory=ExitStack)
+
+    def begin(self) -> _Process:
+        if self.process is None:
+            self.process = self.held.enter_context(_begun())
+        return self.process
 
     def end(self) -> None:
-        if self.process is not None:
-            self.process.end()
-            self.process = None
+        self.process = None
+        self.held.close()
 
 
 _ASIDE = _Aside()
@@ -90,8 +95,7 @@ def ask(request: Mapping[str, Any]) -> Any:
     """What ``outside.py`` answers; Silent with the last line that it said where it could not."""
     with one_process(), _ASIDE.lock:
         try:
-            _ASIDE.process = _ASIDE.process or _Process.begin()
-            answer = _ASIDE.process.ask(request)
+            answer = _ASIDE.begin().ask(request)
         except BaseException:  # what it would say next belongs to this question
             _ASIDE.end()
             raise
